@@ -1,0 +1,158 @@
+"""The proof that an integer program cannot overflow: interval arithmetic over its nodes.
+
+Every partial sum is bounded by the sum of the magnitudes of its terms, so the order of additions does not matter, and
+a program that passes computes the same integers in 32 bits on every target and in 64 bits in NumPy.
+"""
+
+from typing import Any, assert_never
+
+import numpy as np
+import numpy.typing as npt
+
+from ensemble_1d.errors import InvalidProgramError
+from ensemble_1d.ir._arrays import ensure
+from ensemble_1d.ir.fixed_point import INT32_MAX, PROBABILITY_BITS
+from ensemble_1d.ir.nodes import (
+    Affine,
+    Chain,
+    Combine,
+    Dense,
+    Dequantize,
+    IntegerCombine,
+    IntegerDense,
+    IntegerLink,
+    IntegerTreeTable,
+    Link,
+    Node,
+    Quantize,
+    Requantize,
+    Select,
+    TreeTable,
+)
+
+Bounds = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+
+def output_bounds(node: Node, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> Bounds:
+    """Return the smallest and largest integers that each output column of `node` can take.
+
+    Args:
+        node: An integer node below the input quantizer.
+        low: Smallest value of each input column, of shape (n_inputs,), int64.
+        high: Largest value of each input column, of shape (n_inputs,), int64.
+
+    Returns:
+        Two int64 arrays of shape (n_outputs,).
+
+    Raises:
+        InvalidProgramError: If an intermediate could exceed 32 bits, or a node is not integer.
+    """
+    match node:
+        case Chain():
+            for step in node.steps:
+                low, high = output_bounds(step, low, high)
+            return low, high
+        case Select():
+            return low[node.column], high[node.column]
+        case IntegerTreeTable():
+            return _tree_bounds(node)
+        case IntegerDense():
+            weight, bias = node.weight.astype(np.int64), node.bias.astype(np.int64)
+            _fits(np.abs(weight) @ np.maximum(np.abs(low), np.abs(high)) + np.abs(bias), "IntegerDense")
+            rising: npt.NDArray[np.int64] = np.maximum(weight, 0)
+            falling: npt.NDArray[np.int64] = np.minimum(weight, 0)
+            return rising @ low + falling @ high + bias, rising @ high + falling @ low + bias
+        case Requantize():
+            return _requantize_bounds(node, low, high)
+        case IntegerLink():
+            if node.kind == "complement":
+                proper = int(low.min()) >= 0 and int(high.max()) <= 2**PROBABILITY_BITS
+                ensure(proper, f"complement gets {low.min()}..{high.max()}; it takes a Q15 probability, 0..32768")
+            _fits(np.array([high.max() - min(low.min(), 0), max(high.max(), 0) - low.min()]), "IntegerLink")
+            return _probability_bounds(2 if node.kind != "softmax" else len(low))
+        case IntegerCombine():
+            return _combine_bounds(node, low, high)
+        case TreeTable() | Dense() | Affine() | Link() | Combine() | Quantize() | Dequantize():
+            raise InvalidProgramError(f"{type(node).__name__} has no place between Quantize and Dequantize")
+        case _:
+            assert_never(node)
+
+
+def _fits(magnitude: npt.NDArray[np.int64], name: str) -> None:
+    """Refuse an intermediate of more than 32 bits."""
+    largest = int(magnitude.max())
+    ensure(largest <= INT32_MAX, f"{name} could reach {largest}, beyond 32 bits; use fewer bits or a smaller model")
+
+
+def _probability_bounds(n_outputs: int) -> Bounds:
+    """Return 0 and 32768 for each output."""
+    return np.zeros(n_outputs, np.int64), np.full(n_outputs, 2**PROBABILITY_BITS, np.int64)
+
+
+def tree_of_node(
+    left: npt.NDArray[np.signedinteger[Any]],
+    right: npt.NDArray[np.signedinteger[Any]],
+    root: npt.NDArray[np.signedinteger[Any]],
+) -> npt.NDArray[np.int64]:
+    """Return the tree that each node belongs to, of shape (n_nodes,)."""
+    tree = np.zeros(len(left), np.int64)
+    trees = np.flatnonzero(root >= 0)
+    nodes = root[trees].astype(np.int64)
+    while nodes.size:
+        tree[nodes] = trees
+        children = np.concatenate([left[nodes], right[nodes]]).astype(np.int64)
+        trees = np.concatenate([trees, trees])[children >= 0]
+        nodes = children[children >= 0]
+    return tree
+
+
+def _tree_bounds(table: IntegerTreeTable) -> Bounds:
+    """Return the sums over all trees of the smallest and largest leaf that each can reach."""
+    n_trees, width = len(table.root), table.value.shape[1]
+    tree = tree_of_node(table.left, table.right, table.root)
+    owners = np.concatenate([np.arange(n_trees), tree, tree])
+    children = np.concatenate([table.root, table.left, table.right]).astype(np.int64)
+    owners, leaves = owners[children < 0], ~children[children < 0]
+    value = table.value.astype(np.int64)
+    smallest = np.full((n_trees, width), INT32_MAX, np.int64)
+    largest = -smallest
+    np.minimum.at(smallest, owners, value[leaves])
+    np.maximum.at(largest, owners, value[leaves])
+    low, high, magnitude = (np.zeros(table.n_outputs, np.int64) for _ in range(3))
+    for column in range(width):
+        target = table.output.astype(np.int64) + column
+        np.add.at(low, target, smallest[:, column])
+        np.add.at(high, target, largest[:, column])
+        np.add.at(magnitude, target, np.maximum(np.abs(smallest[:, column]), np.abs(largest[:, column])))
+    _fits(magnitude, "IntegerTreeTable")
+    return low, high
+
+
+def _requantize_bounds(node: Requantize, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> Bounds:
+    """Return the limits after shift, product, shift, offset and saturation."""
+    multiplier, shift_out = node.multiplier.astype(np.int64), node.shift_out.astype(np.int64)
+    half = (1 << shift_out) >> 1
+    first, second = (low >> node.shift_in) * multiplier, (high >> node.shift_in) * multiplier
+    _fits(np.maximum(np.abs(first), np.abs(second)) + half, "Requantize")
+    offset = node.offset.astype(np.int64)
+    first, second = ((first + half) >> shift_out) + offset, ((second + half) >> shift_out) + offset
+    _fits(np.maximum(np.abs(first), np.abs(second)), "Requantize")
+    return (
+        np.clip(np.minimum(first, second), node.low, node.high),
+        np.clip(np.maximum(first, second), node.low, node.high),
+    )
+
+
+def _combine_bounds(node: IntegerCombine, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> Bounds:
+    """Return the weighted limits of the members."""
+    bounds = [output_bounds(member, low, high) for member in node.members]
+    if node.rule == "vote":
+        return _probability_bounds(len(bounds[0][0]))
+    weights = node.weights.astype(np.int64)[:, np.newaxis]
+    lows, highs = np.stack([each[0] for each in bounds]), np.stack([each[1] for each in bounds])
+    half = 1 << (PROBABILITY_BITS - 1)
+    _fits((weights * np.maximum(np.abs(lows), np.abs(highs))).sum(axis=0) + half, "IntegerCombine")
+    return (
+        ((weights * lows).sum(axis=0) + half) >> PROBABILITY_BITS,
+        ((weights * highs).sum(axis=0) + half) >> PROBABILITY_BITS,
+    )

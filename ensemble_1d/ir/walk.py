@@ -1,0 +1,112 @@
+"""Questions about a tree of nodes: widths, bytes, and whether missing values are accepted."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import assert_never
+
+import numpy as np
+
+from ensemble_1d.ir._arrays import ensure
+from ensemble_1d.ir.nodes import (
+    Affine,
+    Chain,
+    Combine,
+    Dense,
+    Dequantize,
+    IntegerCombine,
+    IntegerDense,
+    IntegerLink,
+    IntegerTreeTable,
+    Link,
+    Node,
+    Quantize,
+    Requantize,
+    Select,
+    TreeTable,
+)
+
+
+def descendants(node: Node) -> Iterator[Node]:
+    """Yield `node` and everything below it, parents first."""
+    yield node
+    match node:
+        case Chain():
+            children = node.steps
+        case Combine() | IntegerCombine():
+            children = node.members
+        case _:
+            children = ()
+    for child in children:
+        yield from descendants(child)
+
+
+def node_bytes(node: Node) -> int:
+    """Return the bytes of all arrays in `node` and below it."""
+    return sum(
+        value.nbytes
+        for each in descendants(node)
+        for field in fields(each)
+        if isinstance(value := getattr(each, field.name), np.ndarray)
+    )
+
+
+def accepts_missing(node: Node) -> bool:
+    """Return whether a NaN among the features has a meaning: only trees give it one."""
+    return not any(
+        isinstance(each, Dense | Affine) or (isinstance(each, Quantize) and not each.missing)
+        for each in descendants(node)
+    )
+
+
+def output_width(node: Node, n_inputs: int) -> int:
+    """Return how many columns `node` makes of `n_inputs` columns.
+
+    Raises:
+        InvalidProgramError: If `node`, or one below it, cannot take that many columns.
+    """
+    match node:
+        case TreeTable():
+            return _width_after_reading(int(node.feature.max(initial=0)), n_inputs, len(node.bias), "TreeTable")
+        case IntegerTreeTable():
+            return _width_after_reading(int(node.column.max(initial=0)), n_inputs, node.n_outputs, "IntegerTreeTable")
+        case Dense() | IntegerDense():
+            return _match_width(type(node).__name__, node.weight.shape[1], n_inputs, node.weight.shape[0])
+        case Affine():
+            return _match_width("Affine", len(node.offset), n_inputs, n_inputs)
+        case Requantize():
+            return _match_width("Requantize", len(node.multiplier), n_inputs, n_inputs)
+        case Quantize():
+            return _match_width("Quantize", node.n_features, n_inputs, node.n_columns)
+        case Link() | IntegerLink():
+            if node.kind == "softmax":
+                ensure(n_inputs >= 2, f"softmax got {n_inputs} column; it needs two or more")
+                return n_inputs
+            return _match_width(node.kind, 1, n_inputs, 2)
+        case Dequantize():
+            return n_inputs
+        case Select():
+            return _width_after_reading(int(node.column.max()), n_inputs, len(node.column), "Select")
+        case Chain():
+            for step in node.steps:
+                n_inputs = output_width(step, n_inputs)
+            return n_inputs
+        case Combine() | IntegerCombine():
+            widths = {output_width(member, n_inputs) for member in node.members}
+            ensure(
+                len(widths) == 1, f"{type(node).__name__} has members with {sorted(widths)} outputs; make them equal"
+            )
+            return widths.pop()
+        case _:
+            assert_never(node)
+
+
+def _width_after_reading(last_column: int, n_inputs: int, n_outputs: int, name: str) -> int:
+    """Return `n_outputs` after checking the last column that is read."""
+    ensure(last_column < n_inputs, f"{name} reads column {last_column}, and there are {n_inputs}")
+    return n_outputs
+
+
+def _match_width(name: str, expected: int, n_inputs: int, n_outputs: int) -> int:
+    """Return `n_outputs` after checking the number of inputs."""
+    ensure(expected == n_inputs, f"{name} takes {expected} columns and gets {n_inputs}")
+    return n_outputs
