@@ -1,0 +1,92 @@
+"""Networks in integers: per-channel weights, int32 accumulators, activations scaled to what calibration rows reach."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ensemble_1d.ir import CODE_LOW, Affine, Dense, IntegerDense, Quantize
+from ensemble_1d.ir.fixed_point import INT32_MAX
+from ensemble_1d.quantization.fixed_point_scales import Scores, rescale
+from ensemble_1d.runtime import evaluate
+
+_ACTIVATION_HIGH = 32767
+_HEADROOM = 4.0
+"""How far beyond the calibration rows an activation may go before it saturates, unless outliers set their range."""
+_OUTLIER_RATIO = 32.0
+"""A range of this many root mean squares needs no headroom: its largest value is an outlier."""
+_BIAS_ROOM = 2.0**28
+"""A bias takes at most an eighth of the 32-bit accumulator."""
+
+
+def with_affine_meaning(scores: Scores, node: Quantize, columns: npt.NDArray[np.int64]) -> Scores:
+    """Return input codes with what the affine code of each of `columns` means: the middle of its step."""
+    step = 1 / node.scale[columns].astype(np.float64)
+    offset = node.offset[columns].astype(np.float64) + (0.5 - CODE_LOW) * step
+    return Scores(scores.steps, scores.bounds, step, offset)
+
+
+def quantize_network(
+    steps: Sequence[Affine | Dense], codes: Scores, X: npt.NDArray[np.float32], *, bits: int
+) -> Scores:
+    """Return the integer form of a network and the meaning of its last sums.
+
+    Weights have a scale for each output (Jacob et al., CVPR 2018, arXiv:1712.05877, section 2.4). Inputs and
+    activations have 16 bits and one scale for each layer: a microcontroller multiplies 16 by 8 bits in the time of 8
+    by 8, and the other 8 bits hold rows beyond the calibration rows and outliers among them. A layer so wide that 32
+    bits could overflow gets fewer.
+
+    Args:
+        steps: An optional Affine, then Dense layers.
+        codes: The scores of the input columns.
+        X: Calibration rows that the network reads, of shape (n_samples, n_inputs), float32.
+        bits: Bits of a weight, 2 to 16.
+
+    Returns:
+        The scores of shape (n_outputs,).
+    """
+    first = steps[0]
+    values = evaluate(first, X) if isinstance(first, Affine) else X
+    layers = [step for step in steps if isinstance(step, Dense)]
+    if isinstance(first, Affine):
+        scale = first.scale.astype(np.float64)
+        codes = Scores(codes.steps, codes.bounds, codes.scale * scale, (codes.offset - first.offset) * scale)
+    scores = codes
+    rectified = False
+    for layer in layers:
+        integers, _ = _quantize_weight(layer, bits)
+        reach = int(np.abs(integers.astype(np.int64)).sum(axis=1).max())
+        high = int(min(_ACTIVATION_HIGH, (INT32_MAX - 2 * _BIAS_ROOM) // max(reach, 1)))
+        unit = high / _range_of(values)
+        width = layer.weight.shape[1]
+        scores = rescale(scores, np.full(width, unit), np.zeros(width), 0 if rectified else -high, high)
+        weight, step = _quantize_weight(layer, bits, unit)
+        node = IntegerDense(weight=weight, bias=np.rint(layer.bias / step * unit).astype(np.int32))
+        scores = scores.then(node, step / unit, np.zeros(len(weight)))
+        values = evaluate(layer, values)
+        rectified = layer.activation == "relu"
+    return scores
+
+
+def _range_of(values: npt.NDArray[np.floating[Any]]) -> float:
+    """Return the magnitude at which activations saturate; 1 where all are zero."""
+    largest = float(np.abs(values).max(initial=0.0))
+    typical = float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+    return max(largest, min(_HEADROOM * largest, _OUTLIER_RATIO * typical)) or 1.0
+
+
+def _quantize_weight(
+    layer: Dense, bits: int, unit: float = 0.0
+) -> tuple[npt.NDArray[np.int8 | np.int16], npt.NDArray[np.float64]]:
+    """Return integer weights and the real value of one step, for each output.
+
+    Where a bias dwarfs its weights, their step grows until the bias fits, in `unit` steps of the input.
+    """
+    largest = 2 ** (bits - 1) - 1
+    weight = layer.weight.astype(np.float64)
+    step = np.abs(weight).max(axis=1) / largest
+    step = np.maximum(step, np.abs(layer.bias.astype(np.float64)) * unit / _BIAS_ROOM)
+    step = np.where(step > 0, step, 1.0)
+    integers = np.rint(weight / step[:, np.newaxis])
+    return (integers.astype(np.int8) if bits <= 8 else integers.astype(np.int16)), step

@@ -1,0 +1,169 @@
+"""What quantization costs and saves, measured on given rows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ensemble_1d.errors import InvalidInputError
+from ensemble_1d.ir import Chain, IntegerCombine, Node, Program, Quantize, node_bytes
+from ensemble_1d.ir.fixed_point import CODE_STEPS
+from ensemble_1d.runtime import run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizationReport:
+    """An integer program beside the float program it came from; printed as a table.
+
+    Attributes:
+        mode: "int8", "int16" or "int4".
+        n_samples: Rows measured on.
+        bytes_by_part: Name and table bytes of the input quantizer and of each member.
+        float_bytes: Bytes of the float program's arrays.
+        agreement: Classification: share of rows with the same label. Regression: R2 of the integer values against the
+            float ones.
+        largest_difference: Largest absolute difference of a probability, or of a value.
+        score_float: Accuracy or R2 of the float program; None without true labels.
+        score_integer: Accuracy or R2 of the integer program; None without true labels.
+        out_of_range: Name of each feature and share of the rows in which its value saturates.
+        n_splits: Splits of all trees.
+        n_inexact_splits: Splits that send some calibration row the other way than in float.
+        rank_features: Features whose trees read a rank code because an affine one would have merged decisions.
+    """
+
+    mode: str
+    n_samples: int
+    bytes_by_part: tuple[tuple[str, int], ...]
+    float_bytes: int
+    agreement: float
+    largest_difference: float
+    score_float: float | None
+    score_integer: float | None
+    out_of_range: tuple[tuple[str, float], ...]
+    n_splits: int
+    n_inexact_splits: int
+    rank_features: tuple[str, ...]
+
+    @property
+    def integer_bytes(self) -> int:
+        """Bytes of all tables of the integer program, as the C header stores them."""
+        return sum(count for _, count in self.bytes_by_part)
+
+    def __str__(self) -> str:
+        """Return the report as lines of text."""
+        lines = [f"{self.mode} on {self.n_samples} rows"]
+        lines += [f"  {name:<24}{count:>10,} bytes" for name, count in self.bytes_by_part]
+        ratio = self.float_bytes / max(self.integer_bytes, 1)
+        lines.append(f"  {'all tables':<24}{self.integer_bytes:>10,} bytes, {ratio:.1f} times fewer than in float")
+        lines.append(f"  {'agreement with float':<24}{self.agreement:>10.4f}")
+        lines.append(f"  {'largest difference':<24}{self.largest_difference:>10.3g}")
+        if self.score_float is not None and self.score_integer is not None:
+            lines.append(f"  {'score':<24}{self.score_float:>10.4f} in float, {self.score_integer:.4f} in integers")
+        lines.append(f"  {'inexact splits':<24}{self.n_inexact_splits:>10,} of {self.n_splits:,}")
+        if self.rank_features:
+            lines.append(f"  {'rank codes for':<24}{', '.join(self.rank_features)}")
+        outside = [(name, rate) for name, rate in self.out_of_range if rate > 0]
+        worst = sorted(outside, key=lambda pair: -pair[1])[:5]
+        shown = ", ".join(f"{name} {rate:.2%}" for name, rate in worst)
+        lines.append(
+            f"  {'out of range':<24}{len(outside):>10} of {len(self.out_of_range)} features: {shown or 'none'}"
+        )
+        return "\n".join(lines)
+
+
+def measure(
+    program: Program,
+    reference: Program,
+    X: npt.NDArray[np.float32],
+    y: npt.NDArray[np.generic] | None,
+    *,
+    mode: str,
+    n_splits: int,
+    n_inexact_splits: int,
+) -> QuantizationReport:
+    """Return the report of an integer program against its float reference on given rows.
+
+    Args:
+        program: The integer program.
+        reference: The float program.
+        X: Rows of shape (n_samples, n_features), float32.
+        y: True labels or values of shape (n_samples,), or None.
+        mode: How the program was quantized.
+        n_splits: Splits of all trees.
+        n_inexact_splits: Splits that differ on the calibration rows.
+
+    Returns:
+        The report.
+
+    Raises:
+        InvalidInputError: If y has another length than X.
+    """
+    if y is not None and y.shape != (len(X),):
+        raise InvalidInputError(f"y has shape {y.shape} and X has {len(X)} rows; give one label for each row")
+    quantizer, _, _ = program.integer_parts()
+    before, after = run(reference, X), run(program, X)
+    labels_before, labels_after = _answers(reference, before), _answers(program, after)
+    is_regression = program.task == "regression"
+    agreement = _r2(labels_before, labels_after) if is_regression else float((labels_before == labels_after).mean())
+    names = program.feature_names or tuple(f"feature {i}" for i in range(program.n_features))
+    ranked = sorted({int(feature) for feature in quantizer.feature[quantizer.is_rank()]})
+    return QuantizationReport(
+        mode=mode,
+        n_samples=len(X),
+        bytes_by_part=tuple(_bytes_by_part(program)),
+        float_bytes=reference.nbytes,
+        agreement=agreement,
+        largest_difference=float(np.abs(before - after).max()),
+        score_float=None if y is None else _score(y, labels_before, is_regression=is_regression),
+        score_integer=None if y is None else _score(y, labels_after, is_regression=is_regression),
+        out_of_range=tuple(zip(names, map(float, out_of_range(quantizer, X)), strict=True)),
+        n_splits=n_splits,
+        n_inexact_splits=n_inexact_splits,
+        rank_features=tuple(names[feature] for feature in ranked),
+    )
+
+
+def out_of_range(quantizer: Quantize, X: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return, for each feature, the share of rows whose value lies outside the affine range and saturates.
+
+    A feature that only trees read, by rank, never saturates: its share is 0.
+    """
+    rates = np.zeros(quantizer.n_features)
+    affine = np.flatnonzero(~quantizer.is_rank() & (quantizer.scale > 0))
+    low = quantizer.offset[affine].astype(np.float64)
+    high = low + CODE_STEPS / quantizer.scale[affine].astype(np.float64)
+    value = X[:, quantizer.feature[affine]].astype(np.float64)
+    rates[quantizer.feature[affine]] = ((value < low) | (value > high)).mean(axis=0)
+    return rates
+
+
+def _answers(program: Program, output: npt.NDArray[np.float64]) -> npt.NDArray[np.generic]:
+    """Return labels, or values."""
+    return output[:, 0] if program.classes is None else program.classes[output.argmax(axis=1)]
+
+
+def _score(y: npt.NDArray[np.generic], answers: npt.NDArray[np.generic], *, is_regression: bool) -> float:
+    """Return R2 or accuracy."""
+    return _r2(y, answers) if is_regression else float((answers == y).mean())
+
+
+def _r2(truth: npt.NDArray[np.generic], answers: npt.NDArray[np.generic]) -> float:
+    """Return the coefficient of determination; 1 where both are constant and equal."""
+    true, given = truth.astype(np.float64), answers.astype(np.float64)
+    residual, spread = float(((true - given) ** 2).sum()), float(((true - true.mean()) ** 2).sum())
+    if spread > 0:
+        return 1 - residual / spread
+    return 1.0 if residual == 0 else 0.0
+
+
+def _bytes_by_part(program: Program) -> list[tuple[str, int]]:
+    """Return name and bytes of the input quantizer, of each member, and of what else there is."""
+    quantizer, body, _ = program.integer_parts()
+    parts = [("inputs", node_bytes(quantizer))]
+    first: Node = body.steps[0]
+    if isinstance(first, IntegerCombine):
+        names = first.names or tuple(f"member {i}" for i in range(len(first.members)))
+        parts += [(name, node_bytes(member)) for name, member in zip(names, first.members, strict=True)]
+        rest = node_bytes(body) - sum(count for _, count in parts[1:])
+        return [*parts, ("combination", rest)]
+    return [*parts, ("model", node_bytes(Chain(steps=body.steps)))]

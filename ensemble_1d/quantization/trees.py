@@ -1,0 +1,104 @@
+"""Trees in integers: exact splits on input codes, and leaves of a few bits."""
+
+import numpy as np
+import numpy.typing as npt
+
+from ensemble_1d.ir import CODE_HIGH, MISSING_CODE, IntegerTreeTable, TreeTable, output_bounds, smallest_dtype
+from ensemble_1d.ir.bounds import tree_of_node
+from ensemble_1d.ir.nodes_integer import CHILD, INDEX, LEAF
+from ensemble_1d.quantization.fixed_point_scales import Reals, Scores, apportion
+
+Integers = npt.NDArray[np.int64]
+
+
+def quantize_trees(
+    table: TreeTable, column: Integers, cut: npt.NDArray[np.int16], *, n_columns: int, bits: int, missing: bool
+) -> Scores:
+    """Return the integer form of `table` and the meaning of its sums.
+
+    A forest's leaf that is a distribution over several classes becomes integers that add up to `2**bits - 1`, so that
+    every tree keeps one equal vote. Any other leaf becomes a signed integer around the middle of its own tree's
+    values; the middles move into the offset, and trees of one leaf with them.
+
+    Args:
+        table: The float trees.
+        column: Code column of each split.
+        cut: Largest code that goes left at each split.
+        n_columns: Number of code columns.
+        bits: Bits of a leaf value, 2 to 16.
+        missing: Whether codes can be missing.
+
+    Returns:
+        The scores of shape (n_outputs,).
+    """
+    if table.value.shape[1] > 1:
+        # Unsigned, so that one leaf of one class fills the byte.
+        total = 2**bits - 1
+        leaves = apportion(table.value.astype(np.float64), total)
+        left, right, root = (each.astype(np.int64) for each in (table.left, table.right, table.root))
+        keep = np.arange(len(root))
+        scale = np.full(len(table.bias), 1 / total)
+        offset = np.zeros(len(table.bias))
+    else:
+        left, right, root, keep, leaves, scale, offset = _center_leaves(table, 2 ** (bits - 1) - 1)
+    divisor = len(table.root) if table.average else 1
+    unique, place = np.unique(leaves, axis=0, return_inverse=True)
+    node = IntegerTreeTable(
+        column=smallest_dtype(column, INDEX),
+        cut=cut,
+        left=smallest_dtype(_moved(left, place.ravel()), CHILD),
+        right=smallest_dtype(_moved(right, place.ravel()), CHILD),
+        default_left=table.default_left if missing else np.empty(0, np.bool_),
+        value=smallest_dtype(unique, LEAF),
+        root=smallest_dtype(_moved(root, place.ravel()), CHILD),
+        output=smallest_dtype(table.output[keep], INDEX),
+        n_outputs=len(table.bias),
+    )
+    codes = np.full(n_columns, MISSING_CODE, np.int64), np.full(n_columns, CODE_HIGH, np.int64)
+    return Scores((node,), output_bounds(node, *codes), scale / divisor, offset / divisor + table.bias)
+
+
+def _moved(child: Integers, place: Integers) -> Integers:
+    """Return children whose leaves are renumbered."""
+    return np.where(child < 0, ~place[~np.minimum(child, -1)], child)
+
+
+def leaf_table(table: TreeTable) -> tuple[Integers, Integers, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return every reference to a leaf: the tree it belongs to, the leaf, and whether a left child or root holds it."""
+    n_nodes, n_trees = len(table.left), len(table.root)
+    tree = tree_of_node(table.left, table.right, table.root)
+    owner = np.concatenate([np.arange(n_trees), tree, tree])
+    child = np.concatenate([table.root, table.left, table.right]).astype(np.int64)
+    kind = np.repeat(np.arange(3), [n_trees, n_nodes, n_nodes])
+    held = child < 0
+    return owner[held], ~child[held], kind[held] == 0, kind[held] == 1
+
+
+def _center_leaves(
+    table: TreeTable, largest: int
+) -> tuple[Integers, Integers, Integers, Integers, Integers, Reals, Reals]:
+    """Return children, roots, kept trees, one leaf per reference, and the scale and offset of each output.
+
+    Leaves may be shared between trees, and each tree has a middle of its own: so every reference gets a leaf.
+    """
+    owner, leaf, is_root, is_left = leaf_table(table)
+    value = table.value[leaf, 0].astype(np.float64)
+    n_trees, n_outputs = len(table.root), len(table.bias)
+    low, high = np.full(n_trees, np.inf), np.full(n_trees, -np.inf)
+    np.minimum.at(low, owner, value)
+    np.maximum.at(high, owner, value)
+    middle = low / 2 + high / 2
+    half_range = float((high / 2 - low / 2).max())
+    step = half_range / largest if half_range > 0 else 1.0
+    leaves = np.rint((value - middle[owner]) / step).astype(np.int64)
+    offset = np.zeros(n_outputs)
+    np.add.at(offset, table.output, middle)
+    number = ~np.arange(len(leaf))
+    left, right, root = (each.astype(np.int64) for each in (table.left, table.right, table.root))
+    root[root < 0] = number[is_root]
+    left[left < 0] = number[is_left]
+    right[right < 0] = number[~is_root & ~is_left]
+    keep = np.flatnonzero(root >= 0)
+    # A table keeps one tree, so that a model of constants still has something to sum.
+    keep = keep if keep.size else np.array([0])
+    return left, right, root[keep], keep, leaves[:, np.newaxis], np.full(n_outputs, step), offset
