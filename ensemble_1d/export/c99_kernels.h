@@ -1,0 +1,150 @@
+/* Fixed-point kernels of every exported model, from the typedef on; `e1d` becomes the model's own prefix.
+ *
+ * C99 and C++11; int32_t arithmetic whose range the Program has proved; `>>` of a negative number must be arithmetic.
+ */
+typedef char e1d_needs_arithmetic_shift[((-1) >> 1) == -1 ? 1 : -1];
+
+/* (((x >> shift_in) * multiplier + half) >> shift_out) + offset, saturated to low..high. */
+static inline int32_t e1d_requantize(int32_t x, uint8_t shift_in, int32_t multiplier, uint8_t shift_out, int32_t offset,
+                                     int32_t low, int32_t high)
+{
+    const int32_t half = ((int32_t)1 << shift_out) >> 1;
+    const int32_t y = (((x >> shift_in) * multiplier + half) >> shift_out) + offset;
+    return y < low ? low : (y > high ? high : y);
+}
+
+/* Index of the largest of n numbers, the first where several are equal. */
+static inline int32_t e1d_argmax(const int32_t *y, int32_t n)
+{
+    int32_t best = 0;
+    int32_t i;
+    for (i = 1; i < n; i++) {
+        if (y[i] > y[best]) {
+            best = i;
+        }
+    }
+    return best;
+}
+
+/* 2**-d in Q15, for d >= 0 in steps of 2**-12: table, linear interpolation, shift. */
+static inline int32_t e1d_exp2_negative(int32_t distance)
+{
+    static const uint16_t table[33] = {E1D_EXP2_TABLE};
+    const int32_t whole = distance >> 12;
+    const int32_t index = (distance & 4095) >> 7;
+    const int32_t upper = (int32_t)table[index];
+    const int32_t drop = (upper - (int32_t)table[index + 1]) * (distance & 127);
+    const int32_t mantissa = upper - ((drop + 64) >> 7);
+    if (whole > 16) {
+        return 0;
+    }
+    return (mantissa + (((int32_t)1 << whole) >> 1)) >> whole;
+}
+
+/* 2**31 / (total >> shift), rounded down, by long division; shift leaves 16 bits of the total. */
+static inline uint32_t e1d_reciprocal(int32_t total, uint8_t *shift)
+{
+    uint32_t divisor = (uint32_t)total;
+    uint32_t quotient = 0;
+    uint32_t rest = 0;
+    int32_t bit;
+    *shift = 0;
+    while (divisor >= 65536u) {
+        divisor >>= 1;
+        *shift = (uint8_t)(*shift + 1);
+    }
+    for (bit = 31; bit >= 0; bit--) {
+        rest = (rest << 1) | (bit == 31 ? 1u : 0u);
+        quotient <<= 1;
+        if (rest >= divisor) {
+            rest -= divisor;
+            quotient |= 1u;
+        }
+    }
+    return quotient;
+}
+
+/* part / total in Q15, with the reciprocal of the total. */
+static inline int32_t e1d_normalise(int32_t part, uint32_t reciprocal, uint8_t shift)
+{
+    const uint32_t half = (uint32_t)1 << (15 + shift);
+    return (int32_t)(((uint32_t)part * reciprocal + half) >> (16 + shift));
+}
+
+/* n logits in base 2 with 12 fraction bits become n probabilities in Q15, in place. */
+static inline void e1d_softmax(int32_t *y, int32_t n)
+{
+    const int32_t largest = y[e1d_argmax(y, n)];
+    int32_t total = 0;
+    uint32_t reciprocal;
+    uint8_t shift;
+    int32_t i;
+    for (i = 0; i < n; i++) {
+        y[i] = e1d_exp2_negative(largest - y[i]);
+        total += y[i];
+    }
+    reciprocal = e1d_reciprocal(total, &shift);
+    for (i = 0; i < n; i++) {
+        y[i] = e1d_normalise(y[i], reciprocal, shift);
+    }
+}
+
+/* One logit becomes the probabilities of two classes, in place. */
+static inline void e1d_sigmoid(int32_t *y)
+{
+    const int32_t score = y[0];
+    uint8_t shift;
+    const uint32_t reciprocal = e1d_reciprocal(32768 + e1d_exp2_negative(score < 0 ? -score : score), &shift);
+    const int32_t larger = e1d_normalise(32768, reciprocal, shift);
+    y[1] = score > 0 ? larger : 32768 - larger;
+    y[0] = 32768 - y[1];
+}
+
+/* The probability of the second class becomes those of both, in place. */
+static inline void e1d_complement(int32_t *y)
+{
+    y[1] = y[0];
+    y[0] = 32768 - y[1];
+}
+#ifndef E1D_NO_FLOAT
+
+/* Whether x is NaN, by its bits: a comparison would not survive -ffast-math. */
+static inline int e1d_is_nan(float x)
+{
+    uint32_t bits = 0;
+    const unsigned char *from = (const unsigned char *)&x;
+    unsigned char *to = (unsigned char *)&bits;
+    to[0] = from[0];
+    to[1] = from[1];
+    to[2] = from[2];
+    to[3] = from[3];
+    return (bits & 0x7FFFFFFFu) > 0x7F800000u;
+}
+
+/* floor((x - offset) * scale) - 32767, saturated; subtract and multiply round on their own, never fused. */
+static inline int16_t e1d_affine_code(float x, float offset, float scale)
+{
+    const float distance = x - offset;
+    const float steps = distance * scale;
+    if (!(steps > 0.0f)) {
+        return -32767;
+    }
+    return steps >= 65534.0f ? (int16_t)32767 : (int16_t)((int32_t)steps - 32767);
+}
+
+/* How many of n ascending thresholds x exceeds (strict: reaches), less 32767. */
+static inline int16_t e1d_rank_code(float x, const float *thresholds, int32_t n, int strict)
+{
+    int32_t low = 0;
+    int32_t high = n;
+    while (low < high) {
+        const int32_t middle = (low + high) >> 1;
+        if (strict ? thresholds[middle] <= x : thresholds[middle] < x) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return (int16_t)(low - 32767);
+}
+#endif

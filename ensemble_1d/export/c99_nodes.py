@@ -1,0 +1,202 @@
+"""render: one C function for each integer node, `void label(const T *x, int32_t *y)`."""
+
+import textwrap
+from typing import Any, assert_never
+
+import numpy as np
+import numpy.typing as npt
+
+from ensemble_1d.errors import InvalidProgramError
+from ensemble_1d.export.c99_text import array, integer
+from ensemble_1d.ir import (
+    Affine,
+    Chain,
+    Combine,
+    Dense,
+    Dequantize,
+    IntegerCombine,
+    IntegerDense,
+    IntegerLink,
+    IntegerTreeTable,
+    Link,
+    Node,
+    Quantize,
+    Requantize,
+    Select,
+    TreeTable,
+    output_width,
+    smallest_dtype,
+)
+from ensemble_1d.ir.nodes_integer import INDEX
+
+
+def render(node: Node, n_inputs: int, source: str, prefix: str, label: str) -> list[str]:
+    """Return the definitions that compute `node`: those below it, its tables, and last its function `label`.
+
+    Args:
+        node: An integer node.
+        n_inputs: Number of its input columns.
+        source: C type of its input: "int16_t" for codes, "int32_t" further on.
+        prefix: Prefix of the kernels.
+        label: Name of the function, and prefix of the tables.
+
+    Returns:
+        C definitions in order.
+
+    Raises:
+        InvalidProgramError: If the node is float.
+    """
+    match node:
+        case Chain():
+            return _chain(node, n_inputs, source, prefix, label)
+        case IntegerCombine():
+            return _combine(node, n_inputs, source, prefix, label)
+        case IntegerTreeTable():
+            return _trees(node, source, label)
+        case IntegerDense():
+            return _dense(node, source, label)
+        case Requantize():
+            tables, call = _requantize_call(node, prefix, label)
+            loop = f"int32_t i;\nfor (i = 0; i < {n_inputs}; i++) {{\n    y[i] = {call};\n}}"
+            return [*tables, _function(label, source, loop)]
+        case IntegerLink():
+            copy = f"int32_t i;\nfor (i = 0; i < {n_inputs}; i++) {{\n    y[i] = (int32_t)x[i];\n}}"
+            return [_function(label, source, f"{copy}\n{_link_call(node, n_inputs, prefix, 'y')}")]
+        case Select():
+            column = array(f"{label}_column", smallest_dtype(node.column, INDEX))
+            size = len(node.column)
+            loop = f"int32_t i;\nfor (i = 0; i < {size}; i++) {{\n    y[i] = (int32_t)x[{label}_column[i]];\n}}"
+            return [column, _function(label, source, loop)]
+        case TreeTable() | Dense() | Affine() | Link() | Combine() | Quantize() | Dequantize():
+            raise InvalidProgramError(f"{type(node).__name__} has no integer C code; quantize the program first")
+        case _:
+            assert_never(node)
+
+
+def _function(label: str, source: str, body: str) -> str:
+    """Return a function definition."""
+    return f"\nstatic inline void {label}(const {source} *x, int32_t *y)\n{{\n{textwrap.indent(body, '    ')}\n}}"
+
+
+def _link_call(node: IntegerLink, n_inputs: int, prefix: str, buffer: str) -> str:
+    """Return the statement that turns scores into probabilities in place."""
+    if node.kind == "softmax":
+        return f"{prefix}_softmax({buffer}, {n_inputs});"
+    return f"{prefix}_{node.kind}({buffer});"
+
+
+def _chain(node: Chain, n_inputs: int, source: str, prefix: str, label: str) -> list[str]:
+    """Return a function that calls each step; scores are rescaled and linked in place, the rest between two buffers."""
+    widths = [n_inputs]
+    for step in node.steps:
+        widths.append(output_width(step, widths[-1]))
+    definitions: list[str] = []
+    lines: list[str] = []
+    current, current_type = "x", source
+    sizes: dict[str, int] = {}
+    for i, step in enumerate(node.steps):
+        in_place = isinstance(step, Requantize | IntegerLink)
+        if in_place and current != "x":
+            sizes[current] = max(sizes.get(current, 0), widths[i + 1])
+            if isinstance(step, IntegerLink):
+                lines.append(_link_call(step, widths[i], prefix, current))
+                continue
+            target = current
+        else:
+            rest_in_place = all(isinstance(later, Requantize | IntegerLink) for later in node.steps[i + 1 :])
+            target = "y" if rest_in_place else "b" if current == "a" else "a"
+            sizes[target] = max(sizes.get(target, 0), widths[i + 1])
+        definitions += render(step, widths[i], current_type, prefix, f"{label}_{i}")
+        lines.append(f"{label}_{i}({current}, {target});")
+        current, current_type = target, "int32_t"
+    buffers = [f"int32_t {name}[{sizes[name]}];" for name in ("a", "b") if name in sizes]
+    return [*definitions, _function(label, source, "\n".join([*buffers, *lines]))]
+
+
+def _combine(node: IntegerCombine, n_inputs: int, source: str, prefix: str, label: str) -> list[str]:
+    """Return a function that adds up the members' outputs by weight, or their votes."""
+    width = output_width(node, n_inputs)
+    definitions: list[str] = []
+    lines = [f"int32_t part[{width}];", "int32_t i;", f"for (i = 0; i < {width}; i++) {{\n    y[i] = 0;\n}}"]
+    for i, (member, weight) in enumerate(zip(node.members, node.weights, strict=True)):
+        definitions += render(member, n_inputs, source, prefix, f"{label}_m{i}")
+        lines.append(f"{label}_m{i}(x, part);")
+        if node.rule == "vote":
+            lines.append(f"y[{prefix}_argmax(part, {width})] += {weight};")
+        else:
+            lines.append(f"for (i = 0; i < {width}; i++) {{\n    y[i] += {weight} * part[i];\n}}")
+    if node.rule == "mean":
+        lines.append(f"for (i = 0; i < {width}; i++) {{\n    y[i] = (y[i] + 16384) >> 15;\n}}")
+    return [*definitions, _function(label, source, "\n".join(lines))]
+
+
+def _trees(node: IntegerTreeTable, source: str, label: str) -> list[str]:
+    """Return the tables of all trees and the walk through them."""
+    width, n_trees = node.value.shape[1], len(node.root)
+    has_nodes, has_missing = len(node.column) > 0, len(node.default_left) > 0
+    tables = [array(f"{label}_root", node.root), array(f"{label}_value", node.value)]
+    if has_nodes:
+        fields = ["column", "cut", "left", "right", *(["default_left"] if has_missing else [])]
+        tables += [array(f"{label}_{field}", getattr(node, field)) for field in fields]
+    single_output = bool((node.output == node.output[0]).all())
+    if not single_output:
+        tables.append(array(f"{label}_output", node.output))
+    goes_left = f"code <= {label}_cut[node]"
+    if has_missing:
+        goes_left = f"(code == -32768 ? {label}_default_left[node] != 0 : {goes_left})"
+    walk = f"""\
+while (node >= 0) {{
+    const int32_t code = (int32_t)x[{label}_column[node]];
+    node = {goes_left} ? {label}_left[node] : {label}_right[node];
+}}
+"""
+    first = str(int(node.output[0])) if single_output else f"{label}_output[tree]"
+    if width == 1:
+        add = f"y[{first}] += {label}_value[~node];"
+    else:
+        base = f"{first} + " if first != "0" else ""
+        add = f"for (i = 0; i < {width}; i++) {{\n    y[{base}i] += {label}_value[~node * {width} + i];\n}}"
+    body = (
+        f"int32_t tree;\nint32_t i;\nfor (i = 0; i < {node.n_outputs}; i++) {{\n    y[i] = 0;\n}}\n"
+        f"for (tree = 0; tree < {n_trees}; tree++) {{\n    int32_t node = {label}_root[tree];\n"
+        f"{textwrap.indent(walk, '    ') if has_nodes else ''}{textwrap.indent(add, '    ')}\n}}"
+    )
+    return [*tables, _function(label, source, body if has_nodes else f"(void)x;\n{body}")]
+
+
+def _dense(node: IntegerDense, source: str, label: str) -> list[str]:
+    """Return the weights and the matrix-vector product."""
+    n_outputs, n_inputs = node.weight.shape
+    body = f"""\
+int32_t i;
+int32_t o;
+for (o = 0; o < {n_outputs}; o++) {{
+    int32_t sum = {label}_bias[o];
+    for (i = 0; i < {n_inputs}; i++) {{
+        sum += (int32_t){label}_weight[o * {n_inputs} + i] * (int32_t)x[i];
+    }}
+    y[o] = sum;
+}}"""
+    return [
+        array(f"{label}_weight", node.weight),
+        array(f"{label}_bias", node.bias),
+        _function(label, source, body),
+    ]
+
+
+def _requantize_call(node: Requantize, prefix: str, label: str) -> tuple[list[str], str]:
+    """Return the tables of what differs between columns, and the call for column i."""
+    tables: list[str] = []
+
+    def operand(field: str, values: npt.NDArray[Any]) -> str:
+        if bool((values == values[0]).all()):
+            return integer(int(values[0]))
+        tables.append(array(f"{label}_{field}", values))
+        return f"{label}_{field}[i]"
+
+    shift_in = operand("shift_in", node.shift_in)
+    multiplier = operand("multiplier", smallest_dtype(node.multiplier, (np.int16, np.int32)))
+    shift_out = operand("shift_out", node.shift_out)
+    offset = operand("offset", smallest_dtype(node.offset, (np.int16, np.int32)))
+    limits = f"{integer(node.low)}, {integer(node.high)}"
+    return tables, f"{prefix}_requantize((int32_t)x[i], {shift_in}, {multiplier}, {shift_out}, {offset}, {limits})"
