@@ -1,0 +1,65 @@
+"""How members' outputs become one: the rules an Ensemble can name, their weights, and their nodes."""
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from ensemble_1d.errors import InvalidInputError
+from ensemble_1d.ir import Combine, Node
+
+Rule = Literal["soft", "hard"]
+RULES: Final[tuple[str, ...]] = get_args(Rule)
+
+NODE_RULE: Final[dict[str, Literal["mean", "vote"]]] = {"soft": "mean", "hard": "vote"}
+"""What each rule does to outputs, in the words of the Combine node."""
+
+
+def check_rule(rule: str, task: str) -> None:
+    """Refuse an unknown rule, or votes on numbers.
+
+    Raises:
+        InvalidInputError: If the rule is unknown or does not suit the task.
+    """
+    if rule not in RULES:
+        raise InvalidInputError(f"combine={rule!r} is unknown; use one of {RULES}")
+    if rule == "hard" and task == "regression":
+        raise InvalidInputError("combine='hard' counts votes for classes, and this is regression; use combine='soft'")
+
+
+def member_weights(weights: Any, names: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Return one weight for each member, with a sum of one.
+
+    Args:
+        weights: None for equal weights, a sequence in the order of the members, or a dict by member name.
+        names: Names of the members.
+
+    Returns:
+        Of shape (n_members,), float64.
+
+    Raises:
+        InvalidInputError: If a weight is missing, negative or not finite, or all are zero.
+    """
+    if weights is None:
+        return np.full(len(names), 1 / len(names))
+    if isinstance(weights, dict):
+        if set(weights) != set(names):
+            raise InvalidInputError(f"weights names {sorted(weights)}; give one for each of {sorted(names)}")
+        weights = [weights[name] for name in names]
+    try:
+        array = np.asarray(weights, np.float64)
+    except (TypeError, ValueError):
+        raise InvalidInputError(f"weights={weights!r} are no numbers; give one for each of {list(names)}") from None
+    if array.shape != (len(names),):
+        raise InvalidInputError(f"weights has shape {array.shape}; give one for each of {list(names)}")
+    if not (np.isfinite(array).all() and (array >= 0).all() and array.sum() > 0):
+        raise InvalidInputError(f"weights={weights!r}; use finite numbers >= 0, not all of them 0")
+    return np.asarray(array / array.sum())
+
+
+def combination_node(
+    rule: str, weights: npt.NDArray[np.float64], members: Sequence[Node], names: Sequence[str]
+) -> Combine:
+    """Return the node of a rule over the members' nodes."""
+    return Combine(members=tuple(members), weights=weights, rule=NODE_RULE[rule], names=tuple(names))

@@ -1,0 +1,1 @@
+"""One wrapper for each backend, on one base."""

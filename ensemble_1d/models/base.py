@@ -1,0 +1,262 @@
+"""BaseModel: scikit-learn's contract and every public method, once; a backend fills in three hooks."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import ClassifierTags, RegressorTags, compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from ensemble_1d.errors import InvalidInputError
+from ensemble_1d.ir import Node, Program
+from ensemble_1d.models.metrics import classification_metrics, regression_metrics
+from ensemble_1d.predictor import Predictor
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
+    from ensemble_1d.quantization.arrays import QuantizationMode
+
+Task = Literal["classification", "regression"]
+Floats32 = npt.NDArray[np.float32]
+Floats64 = npt.NDArray[np.float64]
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _classification_only(method: Method) -> Method:
+    """Let a method exist for classification alone, as scikit-learn expects of `predict_proba`."""
+    return cast("Method", available_if(_is_classification)(method))
+
+
+def _is_classification(model: "BaseModel") -> bool:
+    """Return whether the task is classification; `fit` refuses anything but the two tasks."""
+    return model.task == "classification"
+
+
+class BaseModel(BaseEstimator, ABC):
+    """A classifier or regressor whose fitted state is also a Program.
+
+    The public methods are concrete. A backend implements `_fit_backend`, `_predict_backend` and `_lower`, stores its
+    parameters in `__init__`, and says in `_accepts_missing` whether NaN is a value to it.
+
+    Attributes:
+        classes_: Labels of shape (n_classes,), sorted; classification only.
+        n_features_in_: Width of the input.
+        feature_names_in_: Names of the features, where X had string names.
+    """
+
+    task: Task
+    default_name: ClassVar[str] = "model"
+    """What an Ensemble calls a member of this class that has no name."""
+
+    @abstractmethod
+    def _fit_backend(self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None) -> None:
+        """Fit on clean rows; y holds class indices (int64) or targets (float64)."""
+
+    @abstractmethod
+    def _predict_backend(self, X: Floats32) -> Floats64:
+        """Return probabilities of shape (n_samples, n_classes), or values of shape (n_samples, 1)."""
+
+    @abstractmethod
+    def _lower(self) -> Node:
+        """Return the nodes that compute what `_predict_backend` does."""
+
+    @property
+    def _accepts_missing(self) -> bool:
+        """Whether NaN is a legal feature value."""
+        return False
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
+        """Fit the model.
+
+        Args:
+            X: Array-like or data frame of shape (n_samples, n_features); computed with as float32.
+            y: Labels of any type that sorts, or numbers for regression, of shape (n_samples,).
+            sample_weight: Non-negative weights of shape (n_samples,), or None for equal ones.
+
+        Returns:
+            The model itself.
+
+        Raises:
+            InvalidInputError: If a parameter is unknown, or y holds a single class.
+            ValueError: If X or y is empty, not numeric, not finite where it must be, or their lengths differ.
+            MissingBackendError: If the backend is not installed.
+        """
+        if self.task not in {"classification", "regression"}:
+            raise InvalidInputError(f"task={self.task!r} is unknown; use 'classification' or 'regression'")
+        is_classification = self.task == "classification"
+        with np.errstate(over="ignore"):
+            rows, target = validate_data(
+                self, X, y, dtype=np.float32, ensure_all_finite=self._finite_rule(), y_numeric=not is_classification
+            )
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
+        class_weight = getattr(self, "class_weight", None)
+        if is_classification:
+            check_classification_targets(target)
+            self.classes_, codes = np.unique(target, return_inverse=True)
+            if len(self.classes_) < 2:
+                rule = "a classifier needs two classes or more"
+                raise InvalidInputError(f"y holds one class only, {self.classes_[0]!r}; {rule}: add rows of another")
+            if class_weight is not None:
+                weights = compute_sample_weight(class_weight, target) * (1.0 if weights is None else weights)
+        elif class_weight is not None:
+            raise InvalidInputError(f"class_weight={class_weight!r} has no meaning for regression; use sample_weight")
+        clean = codes.astype(np.int64) if is_classification else np.asarray(target, np.float64)
+        self._fit_backend(np.ascontiguousarray(rows), clean, weights)
+        return self
+
+    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Return the most probable label, or the value, for each row.
+
+        Args:
+            X: Of shape (n_samples, n_features).
+
+        Returns:
+            Labels of shape (n_samples,) in the type given to `fit` (the first of `classes_` where probabilities are
+            equal), or float64 values.
+
+        Raises:
+            NotFittedError: If the model is not fitted.
+            ValueError: If X has another width or other feature names, or holds a value that is not allowed.
+        """
+        output = self._predict_rows(X)
+        if self.task == "regression":
+            return output[:, 0]
+        return np.asarray(self.classes_[output.argmax(axis=1)])
+
+    @_classification_only
+    def predict_proba(self, X: npt.ArrayLike) -> Floats64:
+        """Return the probability of each class, in the order of `classes_`.
+
+        Args:
+            X: Of shape (n_samples, n_features).
+
+        Returns:
+            Of shape (n_samples, n_classes), float64; rows sum to one.
+
+        Raises:
+            NotFittedError: If the model is not fitted.
+            ValueError: If X has another width or other feature names, or holds a value that is not allowed.
+        """
+        return self._predict_rows(X)
+
+    def score(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Return the accuracy, or for regression the coefficient of determination R2.
+
+        Args:
+            X: Of shape (n_samples, n_features).
+            y: True labels or values of shape (n_samples,).
+            sample_weight: Weights of shape (n_samples,), or None.
+
+        Returns:
+            At most 1; higher is better.
+        """
+        metric = accuracy_score if self.task == "classification" else r2_score
+        return float(metric(y, self.predict(X), sample_weight=sample_weight))
+
+    def evaluate(self, X: npt.ArrayLike, y: npt.ArrayLike) -> dict[str, Any]:
+        """Return the usual metrics on given rows.
+
+        Args:
+            X: Of shape (n_samples, n_features).
+            y: True labels or values of shape (n_samples,).
+
+        Returns:
+            For classification "accuracy", "f1", "precision", "recall" (each weighted by class frequency), "log_loss"
+            and "roc_auc" (one against the rest for several classes; NaN where y holds one class only). For regression
+            "r2", "mae" and "rmse".
+        """
+        return self._metrics(self._predict_rows(X), np.asarray(y))
+
+    def program(self) -> Program:
+        """Return what the fitted model computes, as data.
+
+        Returns:
+            A float Program with the labels and feature names of this model.
+
+        Raises:
+            NotFittedError: If the model is not fitted.
+            UnsupportedModelError: If the fitted backend holds something that a Program cannot express.
+        """
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        return Program(
+            n_features=self.n_features_in_,
+            task=self.task,
+            root=self._lower(),
+            classes=_plain_labels(self.classes_) if self.task == "classification" else None,
+            feature_names=None if names is None else tuple(map(str, names)),
+        )
+
+    def quantize(
+        self,
+        mode: "QuantizationMode | str" = "int8",
+        X_calibration: npt.ArrayLike | None = None,
+        y_calibration: npt.ArrayLike | None = None,
+    ) -> Predictor:
+        """Return the fitted model in integers.
+
+        Args:
+            mode: "int8", "int16" or "int4": the bits of leaves and weights.
+            X_calibration: Rows that show the range of each feature, of shape (n_samples, n_features); best the
+                training rows. If they hold NaN, the integer model has a code for missing values.
+            y_calibration: Their labels or values, for the accuracy in the report; optional.
+
+        Returns:
+            A Predictor of an integer program, with `report`, `quantize_input`, `export_c` and `verify_c`.
+
+        Raises:
+            InvalidInputError: If the mode is unknown or the calibration rows do not fit the model.
+            NotFittedError: If the model is not fitted.
+            UnsupportedModelError: If the model has no integer form.
+        """
+        return Predictor(self.program()).quantize(mode, X_calibration, y_calibration)
+
+    def _predict_rows(self, X: npt.ArrayLike) -> Floats64:
+        """Return the backend's output for rows checked against the fit."""
+        return self._predict_backend(self._checked_rows(X))
+
+    def _checked_rows(self, X: npt.ArrayLike) -> Floats32:
+        """Return X as C-contiguous float32 rows like those of the fit."""
+        check_is_fitted(self)
+        with np.errstate(over="ignore"):
+            rows = validate_data(self, X, reset=False, dtype=np.float32, ensure_all_finite=self._finite_rule())
+        return np.ascontiguousarray(rows)
+
+    def _metrics(self, output: Floats64, y: npt.NDArray[Any]) -> dict[str, float]:
+        """Return the metrics of a backend's output."""
+        if self.task == "regression":
+            return regression_metrics(y, output[:, 0])
+        return classification_metrics(y, output, self.classes_)
+
+    def _finite_rule(self) -> bool | str:
+        """Return scikit-learn's `ensure_all_finite`: infinities are never accepted."""
+        return "allow-nan" if self._accepts_missing else True
+
+    def __sklearn_tags__(self) -> "Tags":
+        """Tell scikit-learn what this is: `task` decides."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.input_tags.allow_nan = self._accepts_missing
+        if self.task == "regression":
+            tags.estimator_type = "regressor"
+            tags.regressor_tags = RegressorTags()
+        else:
+            tags.estimator_type = "classifier"
+            tags.classifier_tags = ClassifierTags()
+        return tags
+
+
+def _plain_labels(classes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return labels without the object dtype that data frames give to text."""
+    return np.array(classes.tolist()) if classes.dtype == object else classes
