@@ -81,7 +81,7 @@ class Predictor:
 
         Returns:
             Of shape (n_samples, n_classes). An integer program gives multiples of 2**-15; rows then sum to one within
-            n_classes such steps.
+            as many such steps as there are classes and members.
 
         Raises:
             InvalidInputError: If X does not fit the program, or the task is regression.

@@ -1,5 +1,6 @@
 """c99_header: an integer Program as one C99 header; data are rendered here, fixed code comes from c99_kernels.h."""
 
+import textwrap
 from collections.abc import Iterator
 from importlib.resources import files
 
@@ -26,23 +27,26 @@ def c99_header(program: Program, name: str) -> str:
     """
     quantizer, body, dequantize = program.integer_parts()
     upper = name.upper()
-    text = files("ensemble_1d.export").joinpath("c99_kernels.h").read_text(encoding="utf-8")
-    kernels = text[text.index("typedef") :].replace("E1D_EXP2_TABLE", ", ".join(map(str, EXP2_TABLE)))
-    kernels = (
-        kernels.replace("e1d_", f"{name}_").replace("`e1d`", f"`{name}`").replace("E1D_NO_FLOAT", f"{upper}_NO_FLOAT")
-    )
     parts = [
         _opening(program, name, quantizer, dequantize),
         f"#ifndef {upper}_H\n#define {upper}_H\n\n#include <stdint.h>\n",
         "\n".join(_macros(program, upper, quantizer, dequantize)),
         "" if program.classes is None else label_table(program.classes, name),
-        kernels,
+        _kernels(name),
         *render(body, quantizer.n_columns, "int16_t", name, f"{name}_body"),
         _entry_points(program, name, f"{name}_body"),
         _input_quantizer(quantizer, name, upper),
         f"#endif /* {upper}_H */\n",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _kernels(name: str) -> str:
+    """Return the fixed code under the model's own prefix, without the comment that opens its file."""
+    _, _, text = files("ensemble_1d.export").joinpath("c99_kernels.h").read_text(encoding="utf-8").partition("*/\n")
+    table = textwrap.indent(textwrap.fill(", ".join(map(str, EXP2_TABLE)), 100), " " * 8).strip()
+    text = text.replace("E1D_EXP2_TABLE", f"\n        {table}\n    ")
+    return "\n" + text.replace("e1d_", f"{name}_").replace("E1D_", f"{name.upper()}_")
 
 
 def _opening(program: Program, name: str, quantizer: Quantize, dequantize: Dequantize) -> str:

@@ -1,4 +1,4 @@
-/* Fixed-point kernels of every exported model, from the typedef on; `e1d` becomes the model's own prefix.
+/* Fixed-point kernels of every exported model; the exporter drops this comment and gives `e1d` the model's own name.
  *
  * C99 and C++11; int32_t arithmetic whose range the Program has proved; `>>` of a negative number must be arithmetic.
  */

@@ -73,7 +73,13 @@ def verify_header(program: Program, X: npt.NDArray[np.float32], *, flags: Sequen
         options = [*STRICT_FLAGS, *flags, '-DE1D_HEADER="model.h"', f"-I{path}"]
         compile_c(compiler, options, [path / "main.c"], path / "main")
         rows = np.ascontiguousarray(X, np.float32).tobytes()
-        done = subprocess.run([path / "main"], input=rows, capture_output=True, check=False, timeout=_TIMEOUT_SECONDS)  # noqa: S603  # nosec B603
+        try:
+            done = subprocess.run(  # noqa: S603  # nosec B603
+                [path / "main"], input=rows, capture_output=True, check=False, timeout=_TIMEOUT_SECONDS
+            )
+        except subprocess.TimeoutExpired as error:
+            limit = f"{_TIMEOUT_SECONDS} seconds"
+            raise CompilerError(f"the compiled model took over {limit} for {len(X)} rows; compare fewer") from error
     expected = expected_records(program, X)
     found = np.frombuffer(done.stdout[: expected.nbytes], np.uint8)
     if done.returncode or found.size != expected.size or len(done.stdout) != expected.nbytes:

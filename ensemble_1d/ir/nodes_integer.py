@@ -35,7 +35,7 @@ class Quantize:
         offset: Start of the affine range of shape (n_columns,), float32; 0 in rank columns.
         scale: Codes per unit of shape (n_columns,), float32, >= 0; 0 in rank columns.
         start: Where each column's thresholds start, of shape (n_columns + 1,), int32; an empty slice means affine.
-        thresholds: Ascending thresholds of all rank columns, float32 for "lt" sides or "le" sides alike.
+        thresholds: Thresholds of all rank columns, float32, ascending within each.
         strict: Whether a rank column counts x >= t ("lt") instead of x > t ("le"), of shape (n_columns,), bool.
         missing: Whether NaN has a code of its own.
     """
@@ -215,7 +215,8 @@ class IntegerCombine:
 
     Attributes:
         members: At least one node; all have the same number of outputs.
-        weights: Of shape (n_members,), int32, not negative, with a sum of exactly 32768.
+        weights: Of shape (n_members,), int32, not negative. Their sum is 32768, or less by fewer than n_members steps,
+            so that equal weights can stay equal.
         rule: "mean", or "vote": each class gets the weights of the members whose largest output it is (the first one,
             where several are equal).
         names: What the members are called, for reports; one for each, or none at all.
@@ -230,8 +231,10 @@ class IntegerCombine:
         """Check the members, the weights and the rule."""
         check_members(self.members, self.names, self.rule, "IntegerCombine")
         weights = frozen_array(self, "weights", [np.int32], (len(self.members),))
-        good = bool((self.weights >= 0).all()) and int(self.weights.sum(dtype=np.int64)) == 2**PROBABILITY_BITS
-        ensure(good, f"IntegerCombine.weights is {weights}; use non-negative integers with a sum of 32768")
+        short = 2**PROBABILITY_BITS - int(self.weights.sum(dtype=np.int64))
+        good = bool((self.weights >= 0).all()) and 0 <= short < len(self.members)
+        rule = "use non-negative integers with a sum of 32768, or less by fewer steps than members"
+        ensure(good, f"IntegerCombine.weights is {weights}; {rule}")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -74,10 +74,11 @@ class Program:
         """Store the labels read-only after checking that there is one for each output."""
         classes = np.array(self.classes)
         ensure(
-            classes.ndim == 1 and len(classes) == width >= 2 and classes.dtype.kind in "biufUS",
+            classes.ndim == 1 and len(classes) == width >= 2 and classes.dtype.kind in "biufU",
             f"Program.classes must hold {width} numbers or strings, one for each output, and at least two; "
             f"got shape {classes.shape} of {classes.dtype}",
         )
+        ensure(len(np.unique(classes)) == width, f"Program.classes holds a label twice: {classes}")
         classes.flags.writeable = False
         object.__setattr__(self, "classes", classes)
 

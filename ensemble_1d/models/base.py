@@ -1,7 +1,8 @@
 """BaseModel: scikit-learn's contract and every public method, once; a backend fills in three hooks."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, cast
 
 import numpy as np
@@ -93,7 +94,7 @@ class BaseModel(BaseEstimator, ABC):
         if self.task not in {"classification", "regression"}:
             raise InvalidInputError(f"task={self.task!r} is unknown; use 'classification' or 'regression'")
         is_classification = self.task == "classification"
-        with np.errstate(over="ignore"):
+        with _clear_errors():
             rows, target = validate_data(
                 self, X, y, dtype=np.float32, ensure_all_finite=self._finite_rule(), y_numeric=not is_classification
             )
@@ -103,16 +104,22 @@ class BaseModel(BaseEstimator, ABC):
         class_weight = getattr(self, "class_weight", None)
         if is_classification:
             check_classification_targets(target)
-            self.classes_, codes = np.unique(target, return_inverse=True)
-            if len(self.classes_) < 2:
+            classes, clean = np.unique(target, return_inverse=True)
+            if len(classes) < 2:
                 rule = "a classifier needs two classes or more"
-                raise InvalidInputError(f"y holds one class only, {self.classes_[0]!r}; {rule}: add rows of another")
+                raise InvalidInputError(f"y holds one class only, {classes.tolist()}; {rule}: add rows of another")
             if class_weight is not None:
                 weights = compute_sample_weight(class_weight, target) * (1.0 if weights is None else weights)
         elif class_weight is not None:
             raise InvalidInputError(f"class_weight={class_weight!r} has no meaning for regression; use sample_weight")
-        clean = codes.astype(np.int64) if is_classification else np.asarray(target, np.float64)
+        else:
+            classes, clean = None, np.asarray(target, np.float64)
+        # From here on the old state goes; should the backend fail, the model counts as not fitted.
+        self._is_fitted = False
+        if classes is not None:
+            self.classes_ = classes
         self._fit_backend(np.ascontiguousarray(rows), clean, weights)
+        self._is_fitted = True
         return self
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -229,7 +236,7 @@ class BaseModel(BaseEstimator, ABC):
     def _checked_rows(self, X: npt.ArrayLike) -> Floats32:
         """Return X as C-contiguous float32 rows like those of the fit."""
         check_is_fitted(self)
-        with np.errstate(over="ignore"):
+        with _clear_errors():
             rows = validate_data(self, X, reset=False, dtype=np.float32, ensure_all_finite=self._finite_rule())
         return np.ascontiguousarray(rows)
 
@@ -243,6 +250,10 @@ class BaseModel(BaseEstimator, ABC):
         """Return scikit-learn's `ensure_all_finite`: infinities are never accepted."""
         return "allow-nan" if self._accepts_missing else True
 
+    def __sklearn_is_fitted__(self) -> bool:
+        """Tell scikit-learn whether the last `fit` came to its end."""
+        return getattr(self, "_is_fitted", False)
+
     def __sklearn_tags__(self) -> "Tags":
         """Tell scikit-learn what this is: `task` decides."""
         tags = super().__sklearn_tags__()
@@ -255,6 +266,20 @@ class BaseModel(BaseEstimator, ABC):
             tags.estimator_type = "classifier"
             tags.classifier_tags = ClassifierTags()
         return tags
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Say of text what to do with it, where scikit-learn's checks only say that it is no number."""
+    try:
+        # A number too large for float32 becomes infinite, which the same checks refuse.
+        with np.errstate(over="ignore", invalid="ignore"):
+            yield
+    except ValueError as error:
+        if "could not convert string to float" not in str(error):
+            raise
+        remedy = "encode text as numbers first, for example with sklearn.preprocessing.OrdinalEncoder"
+        raise InvalidInputError(f"the data hold text ({error}); {remedy}") from error
 
 
 def _plain_labels(classes: npt.NDArray[Any]) -> npt.NDArray[Any]:

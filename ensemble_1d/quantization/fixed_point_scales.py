@@ -1,5 +1,6 @@
 """From a real scale to integer multipliers and shifts."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,13 +8,15 @@ import numpy.typing as npt
 
 from ensemble_1d.ir import Node, Requantize, output_bounds
 from ensemble_1d.ir.bounds import Bounds
-from ensemble_1d.ir.fixed_point import INT32_MAX
 from ensemble_1d.ir.nodes_integer import MAX_SHIFT
 
 Reals = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 _OPERAND_BITS = 17
-"""Bits kept of the number that is multiplied: they leave the multiplier at least 14."""
+"""Bits kept of the number that is multiplied: they leave the multiplier at least 13."""
+_PRODUCT_HIGH = 2**30
+"""Largest product: half a step of rounding, at most 2**29, and an offset have room above it in 32 bits."""
+_OFFSET_HIGH = 2**30 - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,19 +51,41 @@ def rescale(scores: Scores, target: Reals, offset: Reals, low: int, high: int) -
         high: Largest result.
 
     Returns:
-        The scores with a Requantize node added; its products fill 31 bits and never exceed them.
+        The scores with one Requantize added, whose products fill 31 bits and never exceed them; or with two, where
+        the integers could go so far beyond low..high that they must saturate in coarser steps first.
     """
+    magnitude = np.maximum(np.abs(scores.bounds[0]), np.abs(scores.bounds[1]))
+    beyond = float((magnitude * scores.scale * target).max()) / _PRODUCT_HIGH
+    coarser = min(max(0, math.ceil(math.log2(beyond))), high.bit_length() - 1) if beyond > 1 else 0
+    if not coarser:
+        return _rescale_once(scores, target, offset, low, high)
+    saturated = _rescale_once(scores, np.ldexp(target, -coarser), offset, low >> coarser, high >> coarser)
+    none = np.zeros(len(target), np.int32)
+    node = Requantize(
+        shift_in=none.astype(np.uint8),
+        multiplier=none + np.int32(1 << coarser),
+        shift_out=none.astype(np.uint8),
+        offset=none,
+        low=low,
+        high=high,
+    )
+    return saturated.then(node, 1 / target, offset)
+
+
+def _rescale_once(scores: Scores, target: Reals, offset: Reals, low: int, high: int) -> Scores:
+    """Return the scores with one Requantize added."""
     magnitude = np.maximum(np.abs(scores.bounds[0]), np.abs(scores.bounds[1]))
     shift_in: Integers = np.maximum(bit_length(magnitude) - _OPERAND_BITS, 0)
     operand: Integers = (magnitude >> shift_in) + 1
     factor = np.ldexp(scores.scale * target, shift_in)
     shift_out = _largest_shift(operand, factor)
-    shift_out = np.minimum(shift_out, MAX_SHIFT)
+    multiplier = np.minimum(np.rint(np.ldexp(factor, shift_out)), _PRODUCT_HIGH // operand)
     node = Requantize(
         shift_in=shift_in.astype(np.uint8),
-        multiplier=np.rint(np.ldexp(factor, shift_out)).astype(np.int32),
+        multiplier=multiplier.astype(np.int32),
         shift_out=shift_out.astype(np.uint8),
-        offset=np.rint((scores.offset - offset) * target).astype(np.int32),
+        # An offset beyond the limits saturates every score, however far beyond it is.
+        offset=np.clip(np.rint((scores.offset - offset) * target), -_OFFSET_HIGH, _OFFSET_HIGH).astype(np.int32),
         low=low,
         high=high,
     )
@@ -69,7 +94,7 @@ def rescale(scores: Scores, target: Reals, offset: Reals, low: int, high: int) -
 
 def _largest_shift(operand: Integers, factor: Reals) -> Integers:
     """Return the most fraction bits a multiplier can have while `operand * multiplier + half` stays below 2**31."""
-    limit = np.floor(np.log2((INT32_MAX - 2**29) / np.maximum(operand * np.abs(factor), 2.0**-60)))
+    limit = np.floor(np.log2(_PRODUCT_HIGH / np.maximum(operand * np.abs(factor), 2.0**-60)))
     return np.clip(limit, 0, MAX_SHIFT).astype(np.int64)
 
 

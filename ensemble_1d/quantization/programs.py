@@ -168,7 +168,7 @@ def _lower(node: Node, features: Features, splits: Splits, context: _Context) ->
     steps, features = _route(node, features)
     if isinstance(first := steps[0], Combine):
         members = tuple(Chain(steps=_lower(member, features, splits, context)) for member in first.members)
-        weights = apportion(first.weights, 2**PROBABILITY_BITS).astype(np.int32)
+        weights = _integer_weights(first.weights, is_mean_of_values=context.values is not None)
         return (IntegerCombine(members=members, weights=weights, rule=first.rule, names=first.names),)
     link = steps[-1] if isinstance(steps[-1], Link) else None
     core = steps[:-1] if link else steps
@@ -183,6 +183,17 @@ def _lower(node: Node, features: Features, splits: Splits, context: _Context) ->
             _network_steps(core), _selected_codes(features, context), context.X[:, features], bits=context.bits
         )
     return _finish(scores, link, context.values)
+
+
+def _integer_weights(weights: npt.NDArray[np.float64], *, is_mean_of_values: bool) -> npt.NDArray[np.int32]:
+    """Return Q15 weights: with a sum of exactly one for values, and for classes with equal weights kept equal.
+
+    Three equal members must stay equal, or a draw between their classes would go to the one whose weight was rounded
+    up; a sum that is two steps short of one moves no class before another. A mean of values has no draws.
+    """
+    if is_mean_of_values:
+        return apportion(weights, 2**PROBABILITY_BITS).astype(np.int32)
+    return np.floor(weights * _ONE + 1e-9).astype(np.int32)
 
 
 def _network_steps(steps: list[Node]) -> list[Affine | Dense]:
