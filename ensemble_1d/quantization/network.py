@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_1d.ir import CODE_LOW, Affine, Dense, IntegerDense, Quantize
-from ensemble_1d.ir.fixed_point import INT32_MAX
 from ensemble_1d.quantization.fixed_point_scales import Scores, rescale
 from ensemble_1d.runtime import evaluate
 
@@ -17,7 +16,11 @@ _HEADROOM = 4.0
 _OUTLIER_RATIO = 32.0
 """A range of this many root mean squares needs no headroom: its largest value is an outlier."""
 _BIAS_ROOM = 2.0**28
-"""A bias takes at most an eighth of the 32-bit accumulator."""
+"""A bias takes at most an eighth of the 32-bit accumulator ..."""
+_SUM_HIGH = 2**31 - 1 - 2 * 2**28
+"""... and products at most three quarters."""
+_ENOUGH_ACTIVATION = 2**14
+"""Activations of 14 bits are worth more than weights of more than 8."""
 
 
 def with_affine_meaning(scores: Scores, node: Quantize, columns: npt.NDArray[np.int64]) -> Scores:
@@ -34,8 +37,8 @@ def quantize_network(
 
     Weights have a scale for each output (Jacob et al., CVPR 2018, arXiv:1712.05877, section 2.4). Inputs and
     activations have 16 bits and one scale for each layer: a microcontroller multiplies 16 by 8 bits in the time of 8
-    by 8, and the other 8 bits hold rows beyond the calibration rows and outliers among them. A layer so wide that 32
-    bits could overflow gets fewer.
+    by 8, and the other 8 bits hold rows beyond the calibration rows and outliers among them. In a layer so wide that
+    32 bits could overflow, weights of more than 8 bits give way first, then activations.
 
     Args:
         steps: An optional Affine, then Dense layers.
@@ -55,13 +58,14 @@ def quantize_network(
     scores = codes
     rectified = False
     for layer in layers:
-        integers, _ = _quantize_weight(layer, bits)
+        largest = _largest_weight(layer, bits)
+        integers, _ = _quantize_weight(layer, largest)
         reach = int(np.abs(integers.astype(np.int64)).sum(axis=1).max())
-        high = int(min(_ACTIVATION_HIGH, (INT32_MAX - 2 * _BIAS_ROOM) // max(reach, 1)))
+        high = int(min(_ACTIVATION_HIGH, _SUM_HIGH // max(reach, 1)))
         unit = high / _range_of(values)
         width = layer.weight.shape[1]
         scores = rescale(scores, np.full(width, unit), np.zeros(width), 0 if rectified else -high, high)
-        weight, step = _quantize_weight(layer, bits, unit)
+        weight, step = _quantize_weight(layer, largest, unit)
         node = IntegerDense(weight=weight, bias=np.rint(layer.bias / step * unit).astype(np.int32))
         scores = scores.then(node, step / unit, np.zeros(len(weight)))
         values = evaluate(layer, values)
@@ -76,17 +80,25 @@ def _range_of(values: npt.NDArray[np.floating[Any]]) -> float:
     return max(largest, min(_HEADROOM * largest, _OUTLIER_RATIO * typical)) or 1.0
 
 
+def _largest_weight(layer: Dense, bits: int) -> int:
+    """Return the largest integer weight: of `bits`, or fewer (down to 8) where activations would have too few."""
+    weight = np.abs(layer.weight.astype(np.float64))
+    most = weight.max(axis=1)
+    ratio = float((weight.sum(axis=1) / np.where(most > 0, most, 1.0)).max())
+    full: int = 2 ** (bits - 1) - 1
+    return min(full, max(127, int(_SUM_HIGH / (_ENOUGH_ACTIVATION * max(ratio, 1.0)))))
+
+
 def _quantize_weight(
-    layer: Dense, bits: int, unit: float = 0.0
+    layer: Dense, largest: int, unit: float = 0.0
 ) -> tuple[npt.NDArray[np.int8 | np.int16], npt.NDArray[np.float64]]:
     """Return integer weights and the real value of one step, for each output.
 
     Where a bias dwarfs its weights, their step grows until the bias fits, in `unit` steps of the input.
     """
-    largest = 2 ** (bits - 1) - 1
     weight = layer.weight.astype(np.float64)
     step = np.abs(weight).max(axis=1) / largest
     step = np.maximum(step, np.abs(layer.bias.astype(np.float64)) * unit / _BIAS_ROOM)
     step = np.where(step > 0, step, 1.0)
     integers = np.rint(weight / step[:, np.newaxis])
-    return (integers.astype(np.int8) if bits <= 8 else integers.astype(np.int16)), step
+    return (integers.astype(np.int8) if largest <= 127 else integers.astype(np.int16)), step
