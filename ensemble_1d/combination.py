@@ -1,6 +1,6 @@
 """How members' outputs become one: the rules an Ensemble can name, their weights, and their nodes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
@@ -32,7 +32,7 @@ def member_weights(weights: Any, names: Sequence[str]) -> npt.NDArray[np.float64
     """Return one weight for each member, with a sum of one.
 
     Args:
-        weights: None for equal weights, a sequence in the order of the members, or a dict by member name.
+        weights: None for equal weights, a sequence in the order of the members, or a mapping by name.
         names: Names of the members.
 
     Returns:
@@ -43,9 +43,10 @@ def member_weights(weights: Any, names: Sequence[str]) -> npt.NDArray[np.float64
     """
     if weights is None:
         return np.full(len(names), 1 / len(names))
-    if isinstance(weights, dict):
+    if isinstance(weights, Mapping):
         if set(weights) != set(names):
-            raise InvalidInputError(f"weights names {sorted(weights)}; give one for each of {sorted(names)}")
+            found = sorted(weights, key=str)
+            raise InvalidInputError(f"weights names {found}; give one for each of {sorted(names)}")
         weights = [weights[name] for name in names]
     try:
         array = np.asarray(weights, np.float64)
@@ -53,9 +54,11 @@ def member_weights(weights: Any, names: Sequence[str]) -> npt.NDArray[np.float64
         raise InvalidInputError(f"weights={weights!r} are no numbers; give one for each of {list(names)}") from None
     if array.shape != (len(names),):
         raise InvalidInputError(f"weights has shape {array.shape}; give one for each of {list(names)}")
-    if not (np.isfinite(array).all() and (array >= 0).all() and array.sum() > 0):
+    if not (np.isfinite(array).all() and (array >= 0).all() and array.any()):
         raise InvalidInputError(f"weights={weights!r}; use finite numbers >= 0, not all of them 0")
-    return np.asarray(array / array.sum())
+    # Divided by the largest first: the sum of finite weights need not be finite.
+    shares = array / array.max()
+    return np.asarray(shares / shares.sum())
 
 
 def combination_node(

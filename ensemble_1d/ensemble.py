@@ -19,6 +19,9 @@ from ensemble_1d.runtime import combine_outputs
 NamedModels = list[tuple[str, Any]]
 """Names and models as a user gave them: checked when the ensemble is fitted."""
 
+_WHOLE = "ensemble"
+"""What `evaluate` calls the ensemble itself; no member may be called so."""
+
 
 class Ensemble(BaseModel):
     """Models of any kind behind one estimator, one Program and one C header.
@@ -51,7 +54,7 @@ class Ensemble(BaseModel):
         True
     """
 
-    default_name = "ensemble"
+    default_name = "inner_ensemble"
 
     def __init__(
         self,
@@ -85,7 +88,7 @@ class Ensemble(BaseModel):
         rows = self._checked_rows(X)
         outputs = {name: model._predict_backend(rows) for name, model in self.members_.items()}
         combined = combine_outputs(NODE_RULE[self.combine], self.weights_, list(outputs.values()))
-        return {"ensemble": self._metrics(combined, truth)} | {
+        return {_WHOLE: self._metrics(combined, truth)} | {
             name: self._metrics(output, truth) for name, output in outputs.items()
         }
 
@@ -157,7 +160,7 @@ class Ensemble(BaseModel):
         members = _named(self.models)
         if not members:
             raise InvalidInputError("models is empty; give one model or more, or None for the default ones")
-        taken = set(super().get_params(deep=False))
+        taken = {_WHOLE, *super().get_params(deep=False)}
         for position, (name, model) in enumerate(members):
             if not isinstance(model, BaseModel):
                 rule = "use RandomForestModel, XGBoostModel, PyTorchModel or another BaseModel"

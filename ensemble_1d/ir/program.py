@@ -10,7 +10,7 @@ from ensemble_1d.errors import InvalidProgramError
 from ensemble_1d.ir._arrays import ensure
 from ensemble_1d.ir.bounds import output_bounds
 from ensemble_1d.ir.fixed_point import CODE_HIGH, MISSING_CODE, PROBABILITY_BITS
-from ensemble_1d.ir.nodes import Chain, Dequantize, IntegerNode, Node, Quantize, Select
+from ensemble_1d.ir.nodes import Chain, Combine, Dequantize, IntegerCombine, IntegerNode, Node, Quantize, Select
 from ensemble_1d.ir.walk import accepts_missing, descendants, node_bytes, output_width
 
 PROGRAM_VERSION: Final = 1
@@ -68,6 +68,10 @@ class Program:
             ensure(self.task == "regression", f"Program.task is {self.task!r}; use 'classification' or 'regression'")
             ensure(self.classes is None, "Program.classes must be None for regression")
             ensure(width == 1, f"a regression program has one output, and this one has {width}")
+            votes = any(
+                isinstance(each, Combine | IntegerCombine) and each.rule == "vote" for each in descendants(self.root)
+            )
+            ensure(not votes, "a regression program holds a vote, which only classes have; use the rule 'mean'")
         self._check_integers()
 
     def _check_classes(self, width: int) -> None:

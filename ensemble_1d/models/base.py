@@ -91,6 +91,14 @@ class BaseModel(BaseEstimator, ABC):
             ValueError: If X or y is empty, not numeric, not finite where it must be, or their lengths differ.
             MissingBackendError: If the backend is not installed.
         """
+        with _restored_on_failure(self):
+            self._fit_backend(*self._begin_fit(X, y, sample_weight))
+        return self
+
+    def _begin_fit(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None
+    ) -> tuple[Floats32, npt.NDArray[Any], Floats64 | None]:
+        """Return clean rows, class indices or targets, and weights; set `classes_` and what describes the features."""
         if self.task not in {"classification", "regression"}:
             raise InvalidInputError(f"task={self.task!r} is unknown; use 'classification' or 'regression'")
         is_classification = self.task == "classification"
@@ -104,23 +112,19 @@ class BaseModel(BaseEstimator, ABC):
         class_weight = getattr(self, "class_weight", None)
         if is_classification:
             check_classification_targets(target)
-            classes, clean = np.unique(target, return_inverse=True)
-            if len(classes) < 2:
+            self.classes_, clean = np.unique(target, return_inverse=True)
+            if len(self.classes_) < 2:
                 rule = "a classifier needs two classes or more"
-                raise InvalidInputError(f"y holds one class only, {classes.tolist()}; {rule}: add rows of another")
+                raise InvalidInputError(
+                    f"y holds one class only, {self.classes_.tolist()}; {rule}: add rows of another"
+                )
             if class_weight is not None:
-                weights = compute_sample_weight(class_weight, target) * (1.0 if weights is None else weights)
+                weights = _class_weights(class_weight, target) * (1.0 if weights is None else weights)
         elif class_weight is not None:
             raise InvalidInputError(f"class_weight={class_weight!r} has no meaning for regression; use sample_weight")
         else:
-            classes, clean = None, np.asarray(target, np.float64)
-        # From here on the old state goes; should the backend fail, the model counts as not fitted.
-        self._is_fitted = False
-        if classes is not None:
-            self.classes_ = classes
-        self._fit_backend(np.ascontiguousarray(rows), clean, weights)
-        self._is_fitted = True
-        return self
+            clean = np.asarray(target, np.float64)
+        return np.ascontiguousarray(rows), clean, weights
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Return the most probable label, or the value, for each row.
@@ -250,10 +254,6 @@ class BaseModel(BaseEstimator, ABC):
         """Return scikit-learn's `ensure_all_finite`: infinities are never accepted."""
         return "allow-nan" if self._accepts_missing else True
 
-    def __sklearn_is_fitted__(self) -> bool:
-        """Tell scikit-learn whether the last `fit` came to its end."""
-        return getattr(self, "_is_fitted", False)
-
     def __sklearn_tags__(self) -> "Tags":
         """Tell scikit-learn what this is: `task` decides."""
         tags = super().__sklearn_tags__()
@@ -280,6 +280,29 @@ def _clear_errors() -> Iterator[None]:
             raise
         remedy = "encode text as numbers first, for example with sklearn.preprocessing.OrdinalEncoder"
         raise InvalidInputError(f"the data hold text ({error}); {remedy}") from error
+
+
+@contextmanager
+def _restored_on_failure(model: BaseModel) -> Iterator[None]:
+    """Give a model its attributes back if fitting fails: it then predicts as before, never from a mixture.
+
+    Fitting sets attributes and changes none in place, so a shallow copy holds the whole state.
+    """
+    before = dict(vars(model))
+    try:
+        yield
+    except BaseException:
+        model.__dict__ = before
+        raise
+
+
+def _class_weights(class_weight: Any, y: npt.NDArray[Any]) -> Floats64:
+    """Return the weight of each row's class."""
+    weights = np.asarray(compute_sample_weight(class_weight, y), np.float64)
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        rule = "use finite weights >= 0 by label, not all of them 0, or 'balanced'"
+        raise InvalidInputError(f"class_weight={class_weight!r} is no set of weights; {rule}")
+    return weights
 
 
 def _plain_labels(classes: npt.NDArray[Any]) -> npt.NDArray[Any]:

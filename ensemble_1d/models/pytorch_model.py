@@ -1,5 +1,8 @@
 """PyTorchModel: a multilayer perceptron trained by PyTorch."""
 
+import math
+from collections.abc import Iterable
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -130,22 +133,28 @@ class PyTorchModel(BaseModel):
 
     def _training_options(self, torch: Any, seed: int) -> TrainingOptions:
         """Return the checked parameters."""
-        sizes = tuple(self.hidden_layer_sizes)
+        sizes = self.hidden_layer_sizes
         rules = {
-            "hidden_layer_sizes": (all(size >= 1 for size in sizes), "positive widths, for example (64, 32)"),
-            "dropout": (0 <= self.dropout < 1, "a share in [0, 1)"),
-            "weight_decay": (self.weight_decay >= 0, "a number >= 0"),
-            "learning_rate": (self.learning_rate > 0, "a number > 0"),
-            "batch_size": (self.batch_size >= 1, "an integer >= 1"),
-            "max_epochs": (self.max_epochs >= 1, "an integer >= 1"),
-            "validation_fraction": (0 < self.validation_fraction < 1, "a share in (0, 1)"),
-            "n_iter_no_change": (self.n_iter_no_change >= 1, "an integer >= 1"),
+            "hidden_layer_sizes": (
+                isinstance(sizes, Iterable) and all(_is_integer(size) and size >= 1 for size in sizes),
+                "positive widths, for example (64, 32)",
+            ),
+            "dropout": (_is_number(self.dropout) and 0 <= self.dropout < 1, "a share in [0, 1)"),
+            "weight_decay": (_is_number(self.weight_decay) and self.weight_decay >= 0, "a number >= 0"),
+            "learning_rate": (_is_number(self.learning_rate) and self.learning_rate > 0, "a number > 0"),
+            "batch_size": (_is_integer(self.batch_size) and self.batch_size >= 1, "an integer >= 1"),
+            "max_epochs": (_is_integer(self.max_epochs) and self.max_epochs >= 1, "an integer >= 1"),
+            "validation_fraction": (
+                _is_number(self.validation_fraction) and 0 < self.validation_fraction < 1,
+                "a share in (0, 1)",
+            ),
+            "n_iter_no_change": (_is_integer(self.n_iter_no_change) and self.n_iter_no_change >= 1, "an integer >= 1"),
         }
         for name, (good, rule) in rules.items():
             if not good:
                 raise InvalidInputError(f"{name}={getattr(self, name)!r} is out of range; use {rule}")
         return TrainingOptions(
-            hidden_layer_sizes=sizes,
+            hidden_layer_sizes=tuple(sizes),
             dropout=self.dropout,
             weight_decay=self.weight_decay,
             learning_rate=self.learning_rate,
@@ -207,6 +216,16 @@ class PyTorchModel(BaseModel):
         if self.task == "regression":
             return Chain(steps=(affine, *layers))
         return Chain(steps=(affine, *layers, Link(kind="sigmoid" if len(self.classes_) == 2 else "softmax")))
+
+
+def _is_integer(value: object) -> bool:
+    """Return whether a value is a whole number of integer type."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    """Return whether a value is a finite real number."""
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(float(value))
 
 
 def _standardisation(X: Floats32, weight: Floats64 | None) -> tuple[Floats32, Floats32]:

@@ -93,7 +93,8 @@ def train(torch: Any, rows: Rows, validation: Rows | None, n_outputs: int, optio
     Raises:
         InvalidInputError: If the loss stops being finite.
     """
-    with limited_threads(torch, options.n_threads):
+    # A caller may have turned gradients off: training needs them.
+    with limited_threads(torch, options.n_threads), torch.inference_mode(mode=False), torch.enable_grad():
         generator = torch.Generator().manual_seed(options.seed)
         sizes = [rows.X.shape[1], *options.hidden_layer_sizes, n_outputs]
         layers = _initial_layers(torch, sizes, generator, options.device)
@@ -115,7 +116,7 @@ def train(torch: Any, rows: Rows, validation: Rows | None, n_outputs: int, optio
             order = torch.randperm(n_samples, generator=generator).to(options.device)
             X_epoch, y_epoch = X[order], y[order]
             weight_epoch = None if weight is None else weight[order]
-            total = torch.zeros((), device=options.device)
+            total = torch.zeros((), dtype=torch.float32, device=options.device)
             for begin in range(0, n_samples, batch_size):
                 batch = slice(begin, begin + batch_size)
                 output = _forward(torch, layers, X_epoch[batch], options.dropout, generator)
@@ -134,7 +135,7 @@ def train(torch: Any, rows: Rows, validation: Rows | None, n_outputs: int, optio
             with torch.no_grad():
                 output = _forward(torch, layers, held[0], 0.0, generator)
                 validation_losses.append(float(_loss(torch, output, held[1], held[2])))
-            if validation_losses[-1] <= min(validation_losses):
+            if validation_losses[-1] < min(validation_losses[:-1], default=math.inf):
                 best_epoch, best = epoch, [tensor.detach().clone() for tensor in parameters]
             elif epoch - best_epoch >= options.n_iter_no_change:
                 break
@@ -162,8 +163,8 @@ def _initial_layers(torch: Any, sizes: list[int], generator: Any, device: str) -
     layers = []
     for n_inputs, n_outputs in pairwise(sizes):
         bound = 1 / math.sqrt(n_inputs)
-        weight = torch.empty(n_outputs, n_inputs).uniform_(-bound, bound, generator=generator)
-        bias = torch.empty(n_outputs).uniform_(-bound, bound, generator=generator)
+        weight = torch.empty(n_outputs, n_inputs, dtype=torch.float32).uniform_(-bound, bound, generator=generator)
+        bias = torch.empty(n_outputs, dtype=torch.float32).uniform_(-bound, bound, generator=generator)
         layers.append((weight.to(device).requires_grad_(), bias.to(device).requires_grad_()))
     return layers
 
@@ -175,7 +176,7 @@ def _forward(torch: Any, layers: list[tuple[Any, Any]], x: Any, dropout: float, 
         if i < len(layers) - 1:
             x = torch.relu(x)
             if dropout:
-                keep = torch.empty(x.shape).bernoulli_(1 - dropout, generator=generator).to(x.device)
+                keep = torch.empty(x.shape, dtype=x.dtype).bernoulli_(1 - dropout, generator=generator).to(x.device)
                 x = x * keep / (1 - dropout)
     return x
 

@@ -1,6 +1,7 @@
 """XGBoostModel: gradient-boosted trees by XGBoost."""
 
 import json
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from joblib import effective_n_jobs
 from sklearn.utils import check_random_state
 
 from ensemble_1d._require import require
-from ensemble_1d.errors import UnsupportedModelError
+from ensemble_1d.errors import InvalidInputError, UnsupportedModelError
 from ensemble_1d.ir import Chain, Link, Node
 from ensemble_1d.models.base import BaseModel, Floats32, Floats64, Task
 from ensemble_1d.models.tree_assembly import LibraryTree, assemble
@@ -105,6 +106,7 @@ class XGBoostModel(BaseModel):
     def _fit_backend(self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None) -> None:
         """Fit XGBoost's own estimator."""
         xgboost = require("xgboost", extra="xgboost", caller="XGBoostModel.fit")
+        self._check_parameters()
         estimator = xgboost.XGBClassifier if self.task == "classification" else xgboost.XGBRegressor
         parameters: dict[str, Any] = {
             "n_estimators": self.n_estimators,
@@ -121,6 +123,25 @@ class XGBoostModel(BaseModel):
         } | dict(self.backend_params or {})
         backend: XGBClassifier | XGBRegressor = estimator(**parameters)
         self.backend_ = backend.fit(X, y, sample_weight=sample_weight)
+
+    def _check_parameters(self) -> None:
+        """Refuse what would make predictions mean something else than this class says."""
+        rounds: object = self.n_estimators
+        if not (isinstance(rounds, Integral) and int(rounds) >= 1):
+            raise InvalidInputError(f"n_estimators={rounds!r} is no number of rounds; use an integer >= 1")
+        further = self.backend_params or {}
+        missing = further.get("missing", np.nan)
+        if not (isinstance(missing, Real) and np.isnan(float(missing))):
+            raise InvalidInputError(f"missing={missing!r} in backend_params; NaN marks a missing value here: recode X")
+        if further.get("booster") == "gblinear":
+            raise UnsupportedModelError(
+                "the XGBoost booster 'gblinear' grows no trees; use scikit-learn's linear models"
+            )
+        objective = further.get("objective")
+        gives_probabilities = ("binary:logistic", "multi:softprob")
+        if self.task == "classification" and objective is not None and objective not in gives_probabilities:
+            rule = f"use one of {gives_probabilities}, or none"
+            raise UnsupportedModelError(f"the XGBoost objective {objective!r} gives no probabilities; {rule}")
 
     def _predict_backend(self, X: Floats32) -> Floats64:
         """Return XGBoost's own probabilities or values."""

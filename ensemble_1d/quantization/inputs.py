@@ -42,7 +42,7 @@ class TreeUse:
         """Return the largest float32 not above each threshold: the same decision for every float32 input."""
         with np.errstate(over="ignore"):
             rounded = self.table.threshold.astype(np.float32)
-        below = np.nextafter(rounded, np.float32(-np.inf))
+            below = np.nextafter(rounded, np.float32(-np.inf))
         return np.asarray(np.where(rounded > self.table.threshold, below, rounded))
 
 

@@ -59,17 +59,23 @@ def quantize_network(
     rectified = False
     for layer in layers:
         largest = _largest_weight(layer, bits)
-        integers, _ = _quantize_weight(layer, largest)
+        integers, _ = _quantize_weight(layer.weight, layer.bias, largest, 0.0)
         reach = int(np.abs(integers.astype(np.int64)).sum(axis=1).max())
         high = int(min(_ACTIVATION_HIGH, _SUM_HIGH // max(reach, 1)))
         unit = high / _range_of(values)
         width = layer.weight.shape[1]
         scores = rescale(scores, np.full(width, unit), np.zeros(width), 0 if rectified else -high, high)
-        weight, step = _quantize_weight(layer, largest, unit)
-        node = IntegerDense(weight=weight, bias=np.rint(layer.bias / step * unit).astype(np.int32))
-        scores = scores.then(node, step / unit, np.zeros(len(weight)))
+        # The last bias joins the offset of the scores: in 32 bits it would cost a far-off target its digits.
+        bias = np.zeros_like(layer.bias) if layer is layers[-1] else layer.bias
+        weight, step = _quantize_weight(layer.weight, bias, largest, unit)
+        node = IntegerDense(weight=weight, bias=np.rint(bias / step * unit).astype(np.int32))
+        scores = scores.then(node, step / unit, (layer.bias - bias).astype(np.float64))
         values = evaluate(layer, values)
         rectified = layer.activation == "relu"
+    if rectified:
+        width = len(scores.scale)
+        unit = _ACTIVATION_HIGH / _range_of(values)
+        return rescale(scores, np.full(width, unit), np.zeros(width), 0, _ACTIVATION_HIGH)
     return scores
 
 
@@ -90,15 +96,14 @@ def _largest_weight(layer: Dense, bits: int) -> int:
 
 
 def _quantize_weight(
-    layer: Dense, largest: int, unit: float = 0.0
+    weight: npt.NDArray[np.float32], bias: npt.NDArray[np.float32], largest: int, unit: float
 ) -> tuple[npt.NDArray[np.int8 | np.int16], npt.NDArray[np.float64]]:
     """Return integer weights and the real value of one step, for each output.
 
     Where a bias dwarfs its weights, their step grows until the bias fits, in `unit` steps of the input.
     """
-    weight = layer.weight.astype(np.float64)
-    step = np.abs(weight).max(axis=1) / largest
-    step = np.maximum(step, np.abs(layer.bias.astype(np.float64)) * unit / _BIAS_ROOM)
+    step = np.abs(weight).max(axis=1).astype(np.float64) / largest
+    step = np.maximum(step, np.abs(bias.astype(np.float64)) * unit / _BIAS_ROOM)
     step = np.where(step > 0, step, 1.0)
     integers = np.rint(weight / step[:, np.newaxis])
     return (integers.astype(np.int8) if largest <= 127 else integers.astype(np.int16)), step

@@ -32,7 +32,7 @@ from ensemble_1d.quantization.arrays import QuantizationMode
 from ensemble_1d.quantization.fixed_point_scales import Scores, apportion, rescale
 from ensemble_1d.quantization.inputs import InputCodes, TreeUse, choose_codes
 from ensemble_1d.quantization.network import quantize_network, with_affine_meaning
-from ensemble_1d.quantization.trees import quantize_trees
+from ensemble_1d.quantization.trees import quantize_trees, value_bounds
 from ensemble_1d.runtime import evaluate
 
 _BITS = {QuantizationMode.INT4: 4, QuantizationMode.INT8: 8, QuantizationMode.INT16: 16}
@@ -237,7 +237,10 @@ def _value_scale(branches: list[tuple[list[Node], Features]], X: npt.NDArray[np.
     outputs = np.hstack([evaluate(Chain(steps=tuple(steps)), X[:, features]) for steps, features in branches])
     low, high = float(outputs.min()), float(outputs.max())
     center = low / 2 + high / 2
-    reach = max(high / 2 - low / 2, abs(center) * 2.0**-20, 2.0**-40)
+    tables = [step for steps, _ in branches if isinstance(step := steps[0], TreeTable)]
+    possible = max((abs(bound - center) for table in tables for bound in value_bounds(table)), default=0.0)
+    # What no calibration row reached saturates, but never so early that steps would have to be coarser first.
+    reach = max(high / 2 - low / 2, possible * 2.0**-13, abs(center) * 2.0**-20, 2.0**-40)
     fraction_bits = math.floor(math.log2(_VALUE_HIGH / (2 * reach)))
     if center:
         fraction_bits = min(fraction_bits, math.floor(math.log2((INT32_MAX - 2 * _VALUE_HIGH) / abs(center))))

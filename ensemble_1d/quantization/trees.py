@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from ensemble_1d.errors import UnsupportedModelError
 from ensemble_1d.ir import CODE_HIGH, MISSING_CODE, IntegerTreeTable, TreeTable, output_bounds, smallest_dtype
 from ensemble_1d.ir.bounds import tree_of_node
 from ensemble_1d.ir.nodes_integer import CHILD, INDEX, LEAF
@@ -32,6 +33,7 @@ def quantize_trees(
         The scores of shape (n_outputs,).
     """
     if table.value.shape[1] > 1:
+        _check_distributions(table)
         # Unsigned, so that one leaf of one class fills the byte.
         total = 2**bits - 1
         leaves = apportion(table.value.astype(np.float64), total)
@@ -55,7 +57,7 @@ def quantize_trees(
         n_outputs=len(table.bias),
     )
     codes = np.full(n_columns, MISSING_CODE, np.int64), np.full(n_columns, CODE_HIGH, np.int64)
-    return Scores((node,), output_bounds(node, *codes), scale / divisor, offset / divisor + table.bias)
+    return Scores((node,), output_bounds(node, *codes), scale / divisor, (offset + table.bias) / divisor)
 
 
 def _moved(child: Integers, place: Integers) -> Integers:
@@ -74,6 +76,33 @@ def leaf_table(table: TreeTable) -> tuple[Integers, Integers, npt.NDArray[np.boo
     return owner[held], ~child[held], kind[held] == 0, kind[held] == 1
 
 
+def _check_distributions(table: TreeTable) -> None:
+    """Refuse leaves of several values that are no votes: they would need a scale for each column."""
+    sums = table.value.sum(axis=1, dtype=np.float64)
+    votes = bool((table.value >= 0).all()) and np.allclose(sums, 1.0, atol=1e-6)
+    if not (votes and table.average and not table.bias.any()):
+        rule = "their leaves must be distributions (not negative, with a sum of one), averaged, without bias"
+        raise UnsupportedModelError(f"trees with {table.value.shape[1]} values in a leaf have no integer form: {rule}")
+
+
+def value_bounds(table: TreeTable) -> tuple[float, float]:
+    """Return the smallest and largest value that any row could get from a table with one output."""
+    low, high = _tree_ranges(table)
+    divisor = len(table.root) if table.average else 1
+    bias = float(table.bias[0])
+    return (float(low.sum()) + bias) / divisor, (float(high.sum()) + bias) / divisor
+
+
+def _tree_ranges(table: TreeTable) -> tuple[Reals, Reals]:
+    """Return the smallest and largest leaf of each tree of scalar leaves."""
+    owner, leaf, _, _ = leaf_table(table)
+    value = table.value[leaf, 0].astype(np.float64)
+    low, high = np.full(len(table.root), np.inf), np.full(len(table.root), -np.inf)
+    np.minimum.at(low, owner, value)
+    np.maximum.at(high, owner, value)
+    return low, high
+
+
 def _center_leaves(
     table: TreeTable, largest: int
 ) -> tuple[Integers, Integers, Integers, Integers, Integers, Reals, Reals]:
@@ -83,10 +112,8 @@ def _center_leaves(
     """
     owner, leaf, is_root, is_left = leaf_table(table)
     value = table.value[leaf, 0].astype(np.float64)
-    n_trees, n_outputs = len(table.root), len(table.bias)
-    low, high = np.full(n_trees, np.inf), np.full(n_trees, -np.inf)
-    np.minimum.at(low, owner, value)
-    np.maximum.at(high, owner, value)
+    n_outputs = len(table.bias)
+    low, high = _tree_ranges(table)
     middle = low / 2 + high / 2
     half_range = float((high / 2 - low / 2).max())
     step = half_range / largest if half_range > 0 else 1.0
