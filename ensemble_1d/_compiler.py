@@ -20,7 +20,10 @@ def find_compiler() -> list[str]:
     """
     chosen = os.environ.get("CC", "").strip()
     if chosen:
-        command = shlex.split(chosen)
+        try:
+            command = shlex.split(chosen)
+        except ValueError:  # an open quotation
+            command = [chosen]
         if shutil.which(command[0]):
             return command
         raise CompilerError(f"the variable CC names {chosen!r}, which is not on the PATH; correct it or unset it")

@@ -130,12 +130,17 @@ def _input_quantizer(node: Quantize, name: str, upper: str) -> str:
     tables = [array(f"{name}_offset", node.offset), array(f"{name}_scale", node.scale)]
     if len(ranks):
         tables.append(array(f"{name}_thresholds", node.thresholds))
-    extra = node.feature[node.n_features :]
+    further = range(node.n_features, node.n_columns)
     lines = [
         f"    int32_t i;\n    for (i = 0; i < {node.n_features}; i++) {{",
         f"        q[i] = {name}_affine_code(x[i], {name}_offset[i], {name}_scale[i]);",
         "    }",
     ]
+    for column in (column for column in further if not node.is_rank()[column]):
+        source = f"x[{node.feature[column]}]"
+        lines.append(
+            f"    q[{column}] = {name}_affine_code({source}, {name}_offset[{column}], {name}_scale[{column}]);"
+        )
     for column in ranks.tolist():
         begin, end = int(node.start[column]), int(node.start[column + 1])
         source = f"x[{node.feature[column]}]"
@@ -149,8 +154,8 @@ def _input_quantizer(node: Quantize, name: str, upper: str) -> str:
             f"        if ({name}_is_nan(x[i])) {{\n            q[i] = -32768;\n        }}",
             "    }",
         ]
-        for further, feature in enumerate(extra.tolist(), start=node.n_features):
-            lines.append(f"    if ({name}_is_nan(x[{feature}])) {{\n        q[{further}] = -32768;\n    }}")
+        for column in further:
+            lines.append(f"    if ({name}_is_nan(x[{node.feature[column]}])) {{\n        q[{column}] = -32768;\n    }}")
     definitions, body = "\n".join(tables), "\n".join(lines)
     return f"""\
 #ifndef {upper}_NO_FLOAT

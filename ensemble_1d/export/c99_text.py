@@ -1,5 +1,6 @@
 """How numbers, tables, labels and comments are spelled in C99 and C++11 alike."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -61,7 +62,7 @@ def comment(lines: Sequence[str]) -> str:
 def _ascii(text: str) -> str:
     """Return printable ASCII: other characters as Python escapes; no backslash ends a line, no trigraph is formed."""
     escaped = text.encode("unicode_escape").decode("ascii")
-    return escaped.replace("??", "? ?").rstrip("\\")
+    return re.sub(r"\?(?=\?)", "? ", escaped).rstrip("\\")
 
 
 def label_table(classes: npt.NDArray[Any], name: str) -> str:

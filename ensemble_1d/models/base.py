@@ -120,6 +120,11 @@ class BaseModel(BaseEstimator, ABC):
                 )
             if class_weight is not None:
                 weights = _class_weights(class_weight, target) * (1.0 if weights is None else weights)
+                if not weights.any():
+                    rule = "every row has weight 0; give some row a positive weight in both"
+                    raise InvalidInputError(
+                        f"class_weight={class_weight!r} and sample_weight exclude each other: {rule}"
+                    )
         elif class_weight is not None:
             raise InvalidInputError(f"class_weight={class_weight!r} has no meaning for regression; use sample_weight")
         else:
@@ -284,11 +289,12 @@ def _clear_errors() -> Iterator[None]:
 
 @contextmanager
 def _restored_on_failure(model: BaseModel) -> Iterator[None]:
-    """Give a model its attributes back if fitting fails: it then predicts as before, never from a mixture.
+    """Fit without what was learned before, and give it all back if fitting fails: there is never a mixture.
 
     Fitting sets attributes and changes none in place, so a shallow copy holds the whole state.
     """
     before = dict(vars(model))
+    model.__dict__ = {name: value for name, value in before.items() if name.startswith("_") or not name.endswith("_")}
     try:
         yield
     except BaseException:

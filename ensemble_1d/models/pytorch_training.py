@@ -95,7 +95,7 @@ def train(torch: Any, rows: Rows, validation: Rows | None, n_outputs: int, optio
     """
     # A caller may have turned gradients off: training needs them.
     with limited_threads(torch, options.n_threads), torch.inference_mode(mode=False), torch.enable_grad():
-        generator = torch.Generator().manual_seed(options.seed)
+        generator = torch.Generator(device="cpu").manual_seed(options.seed)
         sizes = [rows.X.shape[1], *options.hidden_layer_sizes, n_outputs]
         layers = _initial_layers(torch, sizes, generator, options.device)
         parameters = [tensor for layer in layers for tensor in layer]
@@ -113,7 +113,7 @@ def train(torch: Any, rows: Rows, validation: Rows | None, n_outputs: int, optio
         validation_losses: list[float] = []
         best_epoch, best = 0, parameters
         for epoch in range(1, options.max_epochs + 1):
-            order = torch.randperm(n_samples, generator=generator).to(options.device)
+            order = torch.randperm(n_samples, generator=generator, device="cpu").to(options.device)
             X_epoch, y_epoch = X[order], y[order]
             weight_epoch = None if weight is None else weight[order]
             total = torch.zeros((), dtype=torch.float32, device=options.device)
@@ -163,8 +163,10 @@ def _initial_layers(torch: Any, sizes: list[int], generator: Any, device: str) -
     layers = []
     for n_inputs, n_outputs in pairwise(sizes):
         bound = 1 / math.sqrt(n_inputs)
-        weight = torch.empty(n_outputs, n_inputs, dtype=torch.float32).uniform_(-bound, bound, generator=generator)
-        bias = torch.empty(n_outputs, dtype=torch.float32).uniform_(-bound, bound, generator=generator)
+        weight = torch.empty(n_outputs, n_inputs, dtype=torch.float32, device="cpu").uniform_(
+            -bound, bound, generator=generator
+        )
+        bias = torch.empty(n_outputs, dtype=torch.float32, device="cpu").uniform_(-bound, bound, generator=generator)
         layers.append((weight.to(device).requires_grad_(), bias.to(device).requires_grad_()))
     return layers
 
@@ -176,7 +178,11 @@ def _forward(torch: Any, layers: list[tuple[Any, Any]], x: Any, dropout: float, 
         if i < len(layers) - 1:
             x = torch.relu(x)
             if dropout:
-                keep = torch.empty(x.shape, dtype=x.dtype).bernoulli_(1 - dropout, generator=generator).to(x.device)
+                keep = (
+                    torch.empty(x.shape, dtype=x.dtype, device="cpu")
+                    .bernoulli_(1 - dropout, generator=generator)
+                    .to(x.device)
+                )
                 x = x * keep / (1 - dropout)
     return x
 
