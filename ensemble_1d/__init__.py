@@ -70,17 +70,19 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Import the module that holds a public name, once."""
-    module = _MODULE_OF.get(name)
-    if module is None:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    import importlib  # noqa: PLC0415 -- only when a name is first used
+if not TYPE_CHECKING:  # Type checkers know every name from above, and should report any other.
 
-    value = getattr(importlib.import_module(module), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        """Import the module that holds a public name, once."""
+        module = _MODULE_OF.get(name)
+        if module is None:
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message)
+        import importlib  # noqa: PLC0415 -- only when a name is first used
+
+        value = getattr(importlib.import_module(module), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

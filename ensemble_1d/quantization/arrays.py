@@ -105,7 +105,7 @@ class QuantizationConfig:
         <QuantizationMode.INT4: 'int4'>
     """
 
-    mode: QuantizationMode = QuantizationMode.INT8
+    mode: QuantizationMode | str = QuantizationMode.INT8
     _: KW_ONLY
     granularity: Granularity = "per_tensor"
     symmetric: bool = True
@@ -248,12 +248,13 @@ class Quantizer:
         """
         values = _as_reals(array, "array")
         reference = values if calibration_data is None else _as_reals(calibration_data, "calibration_data")
-        if self.config.mode in _BITS:
+        mode = _mode(self.config.mode)
+        if mode in _BITS:
             return _to_codes(values, reference, self.config)
-        limit = _FLOAT16_MAX if self.config.mode is QuantizationMode.FLOAT16 else _FLOAT32_MAX
+        limit = _FLOAT16_MAX if mode is QuantizationMode.FLOAT16 else _FLOAT32_MAX
         with np.errstate(under="ignore"):
-            data = np.clip(values, -limit, limit).astype(_DTYPE[self.config.mode])
-        return QuantizedTensor(data, np.ones(()), np.zeros((), np.int32), self.config.mode, values.shape)
+            data = np.clip(values, -limit, limit).astype(_DTYPE[mode])
+        return QuantizedTensor(data, np.ones(()), np.zeros((), np.int32), mode, values.shape)
 
     def dequantize(self, tensor: QuantizedTensor) -> npt.NDArray[np.float32]:
         """Return the reals that the codes of `tensor` mean, whatever configuration made it.
@@ -343,12 +344,13 @@ def _to_codes(values: Reals, reference: Reals, config: QuantizationConfig) -> Qu
         rows = _rows(reference, _channel_axis(config.axis, reference.shape, "calibration_data"))
         found = f"calibration_data has {len(rows)} channels on axis {config.axis}"
         _ensure(len(rows) == values.shape[axis], f"{found}; give as many as array has: {values.shape[axis]}")
-    limits = _code_limits(_BITS[config.mode], symmetric=config.symmetric or config.mode is QuantizationMode.DYNAMIC)
+    mode = _mode(config.mode)
+    limits = _code_limits(_BITS[mode], symmetric=config.symmetric or mode is QuantizationMode.DYNAMIC)
     parameters = _affine_map(*_find_range(rows, config, limits), limits)
     scale, zero = (part.reshape(() if axis is None else (-1,)) for part in parameters)
     codes = _round_to_codes(values, _along(scale, axis, values.ndim), _along(zero, axis, values.ndim), limits)
-    data = _pack_int4(codes) if config.mode is QuantizationMode.INT4 else codes.astype(_DTYPE[config.mode])
-    return QuantizedTensor(data, scale, zero.astype(np.int32), config.mode, values.shape, axis)
+    data = _pack_int4(codes) if mode is QuantizationMode.INT4 else codes.astype(_DTYPE[mode])
+    return QuantizedTensor(data, scale, zero.astype(np.int32), mode, values.shape, axis)
 
 
 @_saturating
