@@ -1,0 +1,52 @@
+"""Fixtures that several test modules use: small data sets, and every model in every task."""
+
+import os
+
+# Before NumPy, XGBoost or torch load their thread pools: workers of pytest-xdist share the cores, and a spinning thread
+# would keep the others waiting.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import pytest  # noqa: E402 -- after the environment is set
+
+pytest.register_assert_rewrite("checks", "checks_input", "checks_program", "isolation")
+
+from samples import MAKERS, Sample, sample, skip_without_backends  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def binary() -> Sample:
+    """Two classes, 0 and 1."""
+    return sample("binary")
+
+
+@pytest.fixture(scope="session")
+def words() -> Sample:
+    """The two classes of `binary` as text."""
+    return sample("words")
+
+
+@pytest.fixture(scope="session")
+def multiclass() -> Sample:
+    """Three classes, 0 to 2."""
+    return sample("multiclass")
+
+
+@pytest.fixture(scope="session")
+def regression() -> Sample:
+    """Numbers to predict."""
+    return sample("regression")
+
+
+@pytest.fixture(scope="session")
+def missing() -> Sample:
+    """The rows of `binary` with every seventh value missing."""
+    return sample("missing")
+
+
+@pytest.fixture(params=list(MAKERS))
+def make_model(request):
+    """A function that makes an unfitted model, for each model in each of its tasks."""
+    skip_without_backends(request.param)
+    return MAKERS[request.param]

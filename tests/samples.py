@@ -1,0 +1,124 @@
+"""What tests fit: small data sets, made once and read-only, and a maker of each model in each of its tasks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+
+from ensemble_1d import Ensemble, PyTorchModel, RandomForestModel, XGBoostModel
+
+N_ROWS = 120
+N_FEATURES = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Rows and their labels or values; read-only arrays, so that a fit that changes its arguments fails."""
+
+    X: np.ndarray
+    y: np.ndarray
+
+
+@cache
+def sample(name: str) -> Sample:
+    """Return a data set by name: "binary", "words", "multiclass", "regression" or "missing"."""
+    if name == "words":
+        base = sample("binary")
+        return _frozen(base.X, np.array(["malign", "benign"])[base.y])
+    if name == "missing":
+        base = sample("binary")
+        return _frozen(with_missing(base.X), base.y)
+    loader = {"binary": load_breast_cancer, "multiclass": load_wine, "regression": load_diabetes}[name]
+    X, y = loader(return_X_y=True)
+    rows = np.random.default_rng(0).permutation(len(X))[:N_ROWS]
+    return _frozen(X[rows, :N_FEATURES], y[rows])
+
+
+def sample_of(model: Any, n_classes: int = 2) -> Sample:
+    """Return rows that suit the task of a model."""
+    if model.task == "regression":
+        return sample("regression")
+    return sample("binary" if n_classes == 2 else "multiclass")
+
+
+def with_missing(X: np.ndarray) -> np.ndarray:
+    """Return a copy of which every seventh value is NaN."""
+    copy = np.array(X)
+    copy.flat[::7] = np.nan
+    return copy
+
+
+def outputs(model: Any, X: Any) -> np.ndarray:
+    """Return probabilities, or values."""
+    return model.predict_proba(X) if model.task == "classification" else model.predict(X)
+
+
+def _frozen(X: np.ndarray, y: np.ndarray) -> Sample:
+    """Return a sample of read-only copies."""
+    X, y = np.array(X), np.array(y)
+    X.flags.writeable = y.flags.writeable = False
+    return Sample(X, y)
+
+
+def forest(**parameters: Any) -> RandomForestModel:
+    """Return a small forest."""
+    return RandomForestModel(**{"n_estimators": 8, "max_depth": 5} | parameters)
+
+
+def boosting(**parameters: Any) -> XGBoostModel:
+    """Return a few boosting rounds."""
+    return XGBoostModel(**{"n_estimators": 5, "max_depth": 3} | parameters)
+
+
+def network(**parameters: Any) -> PyTorchModel:
+    """Return a small network that trains for a moment, on the CPU."""
+    return PyTorchModel(
+        **{"hidden_layer_sizes": (16, 16), "max_epochs": 30, "learning_rate": 0.03, "device": "cpu"} | parameters
+    )
+
+
+def _makers(kind: Callable[..., Any], task: str) -> Callable[..., Any]:
+    return lambda **parameters: kind(**{"task": task, "random_state": 0} | parameters)
+
+
+def _soft(task: str) -> Callable[..., Any]:
+    def make(**parameters: Any) -> Ensemble:
+        members = [forest(task=task), boosting(task=task), network(task=task)]
+        return Ensemble(**{"models": members, "task": task, "random_state": 0} | parameters)
+
+    return make
+
+
+def _hard(**parameters: Any) -> Ensemble:
+    return Ensemble(**{"models": [forest(), boosting()], "combine": "hard", "random_state": 0} | parameters)
+
+
+MAKERS: dict[str, Callable[..., Any]] = {
+    "RandomForestModel-classification": _makers(forest, "classification"),
+    "RandomForestModel-regression": _makers(forest, "regression"),
+    "XGBoostModel-classification": _makers(boosting, "classification"),
+    "XGBoostModel-regression": _makers(boosting, "regression"),
+    "PyTorchModel-classification": _makers(network, "classification"),
+    "PyTorchModel-regression": _makers(network, "regression"),
+    "Ensemble-soft-classification": _soft("classification"),
+    "Ensemble-hard-classification": _hard,
+    "Ensemble-soft-regression": _soft("regression"),
+}
+"""Makers of unfitted models with a fixed seed; keyword arguments override parameters."""
+
+
+def backends_of(name: str) -> tuple[str, ...]:
+    """Return the optional modules that the model of `MAKERS` with this name needs."""
+    uses_xgboost = name.startswith(("XGBoost", "Ensemble"))
+    uses_torch = name.startswith(("PyTorch", "Ensemble-soft"))
+    return ("xgboost",) * uses_xgboost + ("torch",) * uses_torch
+
+
+def skip_without_backends(name: str) -> None:
+    """Skip the test if the model of `MAKERS` with this name needs a module that is not installed."""
+    for module in backends_of(name):
+        pytest.importorskip(module)
