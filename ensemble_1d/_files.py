@@ -35,8 +35,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
         Path(temporary).chmod(target.stat().st_mode if target.exists() else 0o666 & ~umask)
         os.replace(temporary, target)  # noqa: PTH105 -- says what it does
         temporary = None
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, RuntimeError) as error:  # A loop of links is a RuntimeError before Python 3.13.
+        reason = getattr(error, "strerror", None) or str(error)
         message = f"cannot write {str(path)!r}: {reason}; give a file in an existing folder you may write to"
         raise ArtifactError(message) from error
     finally:

@@ -36,8 +36,8 @@ def require(module: str, *, caller: str, extra: str | None = None) -> ModuleType
         return importlib.import_module(module)
     except ImportError as error:
         root = module.partition(".")[0]
-        missing = error.name or root
-        reason = "is not installed" if missing.partition(".")[0] == root else f"cannot be imported ({error})"
+        is_absent = isinstance(error, ModuleNotFoundError) and error.name in {root, module}
+        reason = "is not installed" if is_absent else f"cannot be imported ({error})"
         distribution = f'"ensemble-1d[{extra}]"' if extra else "ensemble-1d"
         message = f"{caller} needs {root}, which {reason}. Install it with: pip install {distribution}"
-        raise MissingBackendError(message, name=missing) from error
+        raise MissingBackendError(message, name=error.name or root) from error

@@ -11,12 +11,12 @@ from ensemble_1d.errors import InvalidInputError
 
 C_KEYWORDS = frozenset(
     """
-    alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl concept const
-    constexpr continue decltype default delete do double dynamic_cast else enum explicit export extern false float
-    for friend goto if inline int long mutable namespace new noexcept not not_eq nullptr operator or or_eq private
-    protected public register reinterpret_cast requires restrict return short signed sizeof static static_assert
-    static_cast struct switch template this thread_local throw true try typedef typeid typename union unsigned
-    using virtual void volatile wchar_t while xor xor_eq
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t class compl
+    concept const const_cast constexpr continue decltype default delete do double dynamic_cast else enum explicit
+    export extern false float for friend goto if inline int long mutable namespace new noexcept not not_eq nullptr
+    operator or or_eq private protected public register reinterpret_cast requires restrict return short signed
+    sizeof static static_assert static_cast struct switch template this thread_local throw true try typedef typeid
+    typename union unsigned using virtual void volatile wchar_t while xor xor_eq
     """.split()  # noqa: SIM905 -- a list of 90 strings reads worse
 )
 
@@ -47,12 +47,14 @@ def as_float32_rows(
     """
     _check_feature_names(X, feature_names, caller)
     try:
+        given = np.asarray(X)
+        is_complex = np.iscomplexobj(given)
         with np.errstate(over="ignore"):
-            rows = np.ascontiguousarray(np.asarray(X), dtype=np.float32)
+            rows = np.ascontiguousarray(given.real if is_complex else given, dtype=np.float32)
     except (TypeError, ValueError) as error:
         message = f"{caller}: X cannot be read as numbers ({error}); encode text as numbers first"
         raise InvalidInputError(message) from error
-    if np.iscomplexobj(X):
+    if is_complex:
         raise InvalidInputError(f"{caller}: X is complex; give real numbers")
     if rows.ndim != 2:
         remedy = "reshape one row with X.reshape(1, -1)"
@@ -105,7 +107,7 @@ def check_identifier(name: str) -> str:
     Raises:
         InvalidInputError: If it is not an identifier, is reserved in C or C++, or is longer than 40 characters.
     """
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name) or "__" in name:
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name) or re.search("__|_$", name):
         rule = "a letter, then letters, digits or single underscores, 40 at most"
         raise InvalidInputError(f"name={name!r} is no C identifier; use {rule}, for example 'model'")
     if name in C_KEYWORDS:
