@@ -1,0 +1,161 @@
+"""Compile headers of integer programs with this machine's compilers, and run them on codes and on floats."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ensemble_1d.export.c99 import c99_header
+from ensemble_1d.ir import Program, descendants
+from ensemble_1d.runtime import run_codes
+from ensemble_1d.runtime_integer import quantize
+
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror")
+C99 = ("-std=c99", *WARNINGS)
+CPP11 = ("-x", "c++", "-std=c++11", *WARNINGS)
+SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+_DRIVER = """\
+#include <stdio.h>
+#define PUT(what) if (fwrite(what, sizeof *(what), sizeof (what) / sizeof *(what), stdout) < 1) { return 1; }
+#define VALUE(m, M)
+#define CLASSES(m, M) { static uint16_t p[M##_N_CLASSES]; m##_predict_proba(q, p); PUT(p) }
+#define MODEL(m, M, PROBABILITIES)                                                     \\
+    static int run_##m(void)                                                           \\
+    {                                                                                  \\
+        static float x[M##_N_FEATURES];                                                \\
+        static int16_t q[M##_N_CODES];                                                 \\
+        static int32_t answer[1];                                                      \\
+        int32_t n[2];                                                                  \\
+        if (fread(n, sizeof n, 1, stdin) != 1) { return 1; }                           \\
+        for (; n[0] > 0; n[0]--) {                                                     \\
+            if (fread(q, sizeof q, 1, stdin) != 1) { return 1; }                       \\
+            answer[0] = m##_predict(q);                                                \\
+            PUT(answer)                                                                \\
+            PROBABILITIES(m, M)                                                        \\
+        }                                                                              \\
+        for (; n[1] > 0; n[1]--) {                                                     \\
+            if (fread(x, sizeof x, 1, stdin) != 1) { return 1; }                       \\
+            m##_quantize_input(x, q);                                                  \\
+            PUT(q)                                                                     \\
+        }                                                                              \\
+        return 0;                                                                      \\
+    }
+"""
+
+
+class Case:
+    """An integer program, rows of codes to answer, and rows of floats to turn into codes."""
+
+    def __init__(self, program: Program, codes: np.ndarray, floats: np.ndarray) -> None:
+        """Store them."""
+        self.program, self.codes, self.floats = program, codes, floats
+
+    def __repr__(self) -> str:
+        """Return the nodes: hypothesis prints every case of a failure, and the arrays would bury it."""
+        return f"Case({', '.join(type(node).__name__ for node in descendants(self.program.root))})"
+
+
+def need(command: str) -> str:
+    """Skip the test if a command is not installed."""
+    if shutil.which(command) is None:
+        pytest.skip(f"{command} is not installed")
+    return command
+
+
+def expected_bytes(case: Case) -> bytes:
+    """Return what C must write for a case: answers and probabilities of the codes, then codes of the floats."""
+    output = run_codes(case.program, case.codes)
+    if case.program.classes is None:
+        parts = [output.astype(np.int32)]
+    else:
+        parts = [output.argmax(axis=1).astype(np.int32)[:, np.newaxis], output.astype(np.uint16)]
+    answers = np.hstack([np.ascontiguousarray(part).view(np.uint8) for part in parts])
+    quantizer, _, _ = case.program.integer_parts()
+    return answers.tobytes() + quantize(quantizer, case.floats).tobytes()
+
+
+def build_and_run(cases: Sequence[Case], compiler: str, flags: Sequence[str]) -> list[bytes]:
+    """Return what C writes for each case.
+
+    Each of two translation units includes every header, twice, and runs half of the models; they are linked together.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for i, case in enumerate(cases):
+            (folder / f"m{i}.h").write_text(c99_header(case.program, f"m{i}"), encoding="utf-8")
+        includes = "".join(f'#include "m{i}.h"\n' for i in range(len(cases))) * 2
+        calls = []
+        for unit, further in enumerate(("int second(void);\n", "int second(void);\n")):
+            mine = range(unit, len(cases), 2)
+            models = "".join(
+                f"MODEL(m{i}, M{i}, {'VALUE' if cases[i].program.classes is None else 'CLASSES'})\n" for i in mine
+            )
+            calls.append(" || ".join([*(f"run_m{i}()" for i in mine), *(["second()"] if unit == 0 else [])]) or "0")
+            head = "int main(void)" if unit == 0 else "int second(void)"
+            text = f"{includes}{_DRIVER}{models}{further}{head}\n{{\n    return {calls[-1]};\n}}\n"
+            (folder / f"unit{unit}.c").write_text(text, encoding="utf-8")
+        line = [compiler, *flags, str(folder / "unit0.c"), str(folder / "unit1.c"), "-o", str(folder / "main")]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-4000:]
+        order = [*range(0, len(cases), 2), *range(1, len(cases), 2)]
+        given = b"".join(
+            np.array([len(cases[i].codes), len(cases[i].floats)], np.int32).tobytes()
+            + cases[i].codes.tobytes()
+            + cases[i].floats.tobytes()
+            for i in order
+        )
+        ran = subprocess.run([folder / "main"], input=given, capture_output=True, check=False)
+        assert ran.returncode == 0, ran.stderr.decode()[-4000:]
+    found, rest = {}, ran.stdout
+    for i in order:
+        size = len(expected_bytes(cases[i]))
+        found[i], rest = rest[:size], rest[size:]
+    assert not rest
+    return [found[i] for i in range(len(cases))]
+
+
+def assert_equal_in_c(cases: Sequence[Case], compiler: str, flags: Sequence[str]) -> None:
+    """Assert that C answers every row of every case as NumPy does, to the last bit."""
+    for i, (case, found) in enumerate(zip(cases, build_and_run(cases, compiler, flags), strict=True)):
+        assert found == expected_bytes(case), f"model {i} differs"
+
+
+def check_compiles(text: str, compiler: str, flags: Sequence[str], *, headers: dict[str, str]) -> bytes:
+    """Return the object code of a file that includes `headers`, after asserting that it compiles."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, content in headers.items():
+            (folder / file).write_text(content, encoding="utf-8")
+        (folder / "main.c").write_text(text, encoding="utf-8")
+        line = [compiler, *flags, "-c", str(folder / "main.c"), "-o", str(folder / "main.o")]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return (folder / "main.o").read_bytes()
+
+
+def undefined_symbols(object_code: bytes) -> list[str]:
+    """Return what object code expects from elsewhere, as nm lists it."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "main.o"
+        path.write_bytes(object_code)
+        done = subprocess.run([need("nm"), "-u", path], capture_output=True, text=True, check=True)
+    return re.findall(r"\bU\s+(\S+)", done.stdout)
+
+
+def run_text(text: str, compiler: str, flags: Sequence[str], *, headers: dict[str, str]) -> bytes:
+    """Return what a C program that includes `headers` writes."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, content in headers.items():
+            (folder / file).write_text(content, encoding="utf-8")
+        (folder / "main.c").write_text(text, encoding="utf-8")
+        line = [compiler, *flags, str(folder / "main.c"), "-o", str(folder / "main")]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return subprocess.run([folder / "main"], capture_output=True, check=True).stdout

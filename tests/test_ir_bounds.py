@@ -1,0 +1,159 @@
+"""The proof that no integer overflows: what it refuses, what it lets pass, and that it holds."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from integer_strategies import INT32_MAX, code_rows, integer_programs
+from small_nodes import (
+    classification,
+    dense,
+    integer_dense,
+    integer_regression,
+    integer_trees,
+    quantize,
+    refuses,
+    requantize,
+)
+from strategies import SEEDS, examples
+
+from ensemble_1d.ir import (
+    Chain,
+    Dequantize,
+    IntegerCombine,
+    IntegerDense,
+    IntegerLink,
+    IntegerTreeTable,
+    Link,
+    Requantize,
+    Select,
+    output_bounds,
+    output_width,
+)
+from ensemble_1d.runtime import evaluate, leaves_of_rows
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        # 32768 = the largest magnitude of a code: 2 * 32768 * 32767 + bias passes 2**31 at a bias of 65536.
+        ((integer_dense([[32767, 32767]], [65536]),), "IntegerDense could reach 2147483648, beyond 32 bits"),
+        ((requantize(2, multiplier=65536),), "Requantize could reach 2147483648, beyond 32 bits"),
+        ((requantize(2, multiplier=65535, shift_out=30),), "Requantize could reach 2684321792, beyond 32 bits"),
+        ((requantize(2, offset=INT32_MAX - 32766),), "Requantize could reach 2147483648, beyond 32 bits"),
+        ((integer_trees([(0, 65535)] * 32769),), "IntegerTreeTable could reach 2147516415, beyond 32 bits"),
+        (
+            (requantize(2, multiplier=65535, low=-(2**31), high=INT32_MAX), IntegerLink(kind="softmax")),
+            "IntegerLink could reach 4294836225, beyond 32 bits",
+        ),
+        (
+            (
+                IntegerCombine(
+                    members=(requantize(2, multiplier=3, low=-98304, high=98304),),
+                    weights=np.array([32768], np.int32),
+                    rule="mean",
+                ),
+            ),
+            "IntegerCombine could reach 3221241856, beyond 32 bits",
+        ),
+    ],
+    ids=lambda each: type(each[-1]).__name__ if isinstance(each, tuple) else "",
+)
+def test_a_program_that_could_overflow_is_refused(steps, message):
+    """The proof knows the largest magnitude of every intermediate to the last step, and one step less passes."""
+    tail = () if output_width(Chain(steps=steps), 2) == 1 else (Select(column=np.zeros(1, np.int32)),)
+    with refuses(message):
+        integer_regression(*steps, *tail, n_features=2)
+
+
+def test_one_step_below_32_bits_is_accepted():
+    """The largest legal magnitudes pass."""
+    integer_regression(integer_dense([[32767, 32767]], [65535]), n_features=2)
+    integer_regression(requantize(multiplier=65535))
+    integer_regression(requantize(offset=INT32_MAX - 32767 - 1))
+    integer_regression(integer_trees([(0, 65535)] * 32768))
+
+
+def test_complement_takes_a_probability():
+    """A score below 0 or above 32768 has no complement."""
+    with refuses("complement gets -1..32768; it takes a Q15 probability, 0..32768"):
+        output_bounds(IntegerLink(kind="complement"), np.array([-1]), np.array([32768]))
+    with refuses("complement gets 0..32769"):
+        output_bounds(IntegerLink(kind="complement"), np.array([0]), np.array([32769]))
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1, 32768), (0, 32769)])
+def test_class_outputs_are_probabilities(low, high):
+    """Outputs outside 0..32768 would not fit predict_proba's 16 bits."""
+    steps = (requantize(2, low=low, high=high, multiplier=2),)
+    with refuses(f"the class outputs lie in {low}..{high}; they must be Q15 probabilities, 0..32768"):
+        classification(quantize(2), *steps, Dequantize(fraction_bits=15), classes=np.arange(2), n_features=2)
+
+
+def test_class_outputs_have_15_fraction_bits():
+    """Any other scale would not be a probability."""
+    steps = (quantize(2), requantize(2, multiplier=2))
+    classification(*steps, Dequantize(fraction_bits=15), classes=np.arange(2), n_features=2)
+    with refuses("they must be Q15 probabilities"):
+        classification(*steps, Dequantize(fraction_bits=14), classes=np.arange(2), n_features=2)
+
+
+def test_output_bounds_refuses_float_nodes():
+    """Float nodes have no integer bounds."""
+    for node in (dense(1, 1), quantize(), Dequantize(fraction_bits=0), Link(kind="sigmoid")):
+        with refuses(f"{type(node).__name__} has no place between Quantize and Dequantize"):
+            output_bounds(node, np.zeros(1, np.int64), np.ones(1, np.int64))
+
+
+def test_bounds_of_trees_add_the_extremes_of_each_tree():
+    """Two trees of 0..5 and 7..9 sum to 7..14: each reaches only its own leaves."""
+    low, high = output_bounds(integer_trees([(0, 5), (9, 7)]), np.array([-32768]), np.array([32767]))
+    assert (low.tolist(), high.tolist()) == ([7], [14])
+
+
+# ---------------------------------------------------------------- the proof holds
+
+
+def partial_sums_fit(node, x):
+    """Return whether every intermediate of one node, in 64 bits, stays within 32."""
+    match node:
+        case IntegerDense():
+            terms = x[:, np.newaxis, :] * node.weight.astype(np.int64)
+            return np.abs(np.cumsum(terms, axis=2) + node.bias[:, np.newaxis]).max() <= INT32_MAX
+        case Requantize():
+            product = (x >> node.shift_in) * node.multiplier.astype(np.int64)
+            rounded = product + (2 ** node.shift_out.astype(np.int64) >> 1)
+            return max(np.abs(product).max(), np.abs(rounded).max()) <= INT32_MAX
+        case IntegerTreeTable():
+            leaves = node.value.astype(np.int64)[leaves_of_rows(node, x)]
+            return np.abs(leaves).sum(axis=1).max() <= INT32_MAX
+        case IntegerCombine() if node.rule == "mean":
+            outputs = [evaluate(member, x) * int(w) for member, w in zip(node.members, node.weights, strict=True)]
+            return np.abs(np.cumsum(outputs, axis=0) + 2**14).max() <= INT32_MAX
+    return True
+
+
+def assert_within_bounds(node, x, low, high):
+    """Assert that a node and all below it stay inside their proven bounds; return the outputs and their bounds."""
+    if isinstance(node, Chain):
+        for step in node.steps:
+            x, low, high = assert_within_bounds(step, x, low, high)
+        return x, low, high
+    if isinstance(node, IntegerCombine):
+        for member in node.members:
+            assert_within_bounds(member, x, low, high)
+    assert partial_sums_fit(node, x)
+    found = np.asarray(evaluate(node, x), np.int64)
+    low, high = output_bounds(node, low, high)
+    assert (found >= low).all()
+    assert (found <= high).all()
+    return found, low, high
+
+
+@examples(200)
+@given(program=integer_programs(), seed=SEEDS)
+def test_no_code_leaves_the_proven_bounds(program, seed):
+    """Outputs of every node lie inside its bounds, and every intermediate inside 32 bits, for any codes."""
+    first, body, _ = program.integer_parts()
+    codes = code_rows(program, np.random.default_rng(seed), 60).astype(np.int64)
+    low = np.full(first.n_columns, -32768, np.int64)
+    assert_within_bounds(body, codes, low, np.full(first.n_columns, 32767, np.int64))

@@ -1,0 +1,254 @@
+"""Input codes: every split decision of the calibration rows is kept, and with rank codes that of any row."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from integer_strategies import float_rows
+from small_nodes import dense, regression, stump
+from strategies import (
+    FLOAT32_MAX,
+    INF,
+    MODES,
+    NAN,
+    SEEDS,
+    SUBNORMAL,
+    examples,
+    inputs,
+    programs,
+    tables_of,
+    tree_tables,
+)
+
+from ensemble_1d.ir import Combine, Dense, IntegerTreeTable, TreeTable, descendants
+from ensemble_1d.quantization.programs import quantize_program
+from ensemble_1d.runtime import leaves_of_rows, run
+from ensemble_1d.runtime_integer import quantize
+
+DISTINCT_CODES = 2.0**-12
+"""Grid values this share of their range apart have codes of their own: there are 65534 codes, and margins."""
+
+
+def decisions(table, x):
+    """Return each row, node and direction: quantization keeps the numbers of nodes, and renumbers leaves."""
+    found = set()
+    leaves_of_rows(table, x, lambda *each: found.update(zip(*(array.tolist() for array in each), strict=True)))
+    return found
+
+
+def assert_same_decisions(program, done, X):
+    """Assert that every row takes the same way through every tree in float and in integers."""
+    codes = quantize(done.codes.node, X)
+    integer = [node for node in descendants(done.program.root) if isinstance(node, IntegerTreeTable)]
+    pairs = list(zip(tables_of(program), integer, strict=True))
+    for (table, features), integer_table in pairs:
+        assert decisions(integer_table, codes) == decisions(table, X[:, features])
+
+
+def forest(thresholds, comparison, features=None):
+    """Return one tree of one split for each threshold."""
+    n_trees = len(thresholds)
+    numbers = np.arange(n_trees, dtype=np.int32)
+    return TreeTable(
+        feature=np.zeros(n_trees, np.int32) if features is None else np.array(features, np.int32),
+        threshold=np.array(thresholds, np.float64 if comparison == "le" else np.float32),
+        left=~(2 * numbers),
+        right=~(2 * numbers + 1),
+        default_left=numbers % 2 == 0,
+        value=np.arange(2 * n_trees, dtype=np.float32)[:, np.newaxis],
+        root=numbers,
+        output=np.zeros(n_trees, np.int32),
+        bias=np.zeros(1, np.float32),
+        comparison=comparison,
+        average=False,
+    )
+
+
+def rows(*values):
+    return np.array(values, np.float32)[:, np.newaxis]
+
+
+# ---------------------------------------------------------------- calibration rows
+
+
+@examples(150)
+@given(data=st.data())
+def test_calibration_rows_take_the_same_way_through_every_tree(data):
+    """Exact by construction: ties, NaN, duplicates, constants, extremes, single rows, and networks beside the trees."""
+    program = data.draw(programs())
+    X = data.draw(inputs(program))
+    done = quantize_program(program, X, data.draw(MODES))
+    assert_same_decisions(program, done, X)
+    assert done.codes.n_inexact_splits == 0
+    assert done.codes.n_splits == sum(len(table.feature) for table, _ in tables_of(program))
+    assert np.isfinite(run(done.program, X)).all()
+
+
+@pytest.mark.parametrize("magnitude", [FLOAT32_MAX, 1e30, 1.0, 1e-30, 1e-38, SUBNORMAL])
+@pytest.mark.parametrize("comparison", ["le", "lt"])
+def test_any_magnitude_is_exact(magnitude, comparison):
+    """From the largest float32 to subnormals, every threshold between or on two values still parts them."""
+    values = (np.array([-1, -0.5, -0.25, 0, 0.125, 0.5, 1]) * np.float64(magnitude)).astype(np.float32)
+    thresholds = np.concatenate([values, (values[1:].astype(np.float64) + values[:-1]) / 2])
+    program = regression(forest(thresholds, comparison))
+    done = quantize_program(program, rows(*values), "int8")
+    assert_same_decisions(program, done, rows(*values))
+
+
+def test_a_column_without_values_has_codes():
+    """Where every calibration value is missing, NaN still goes by default, and numbers by the threshold."""
+    program = regression(forest([1.0, 2.0], "lt", [0, 1]), n_features=2)
+    X = np.array([[NAN, 5], [NAN, 1]], np.float32)
+    done = quantize_program(program, X, "int8")
+    assert_same_decisions(program, done, X)
+    assert_same_decisions(program, done, np.array([[0, 5], [2, 1]], np.float32))
+
+
+def test_a_column_that_nothing_reads_has_codes():
+    """An empty range, a constant and an unused feature are quantized all the same."""
+    program = regression(forest([1.0], "lt", [1]), n_features=3)
+    X = np.array([[7, 0, NAN], [7, 2, NAN]], np.float32)
+    done = quantize_program(program, X, "int8")
+    assert_same_decisions(program, done, X)
+    assert done.codes.node.n_columns == 3
+
+
+@examples(60)
+@given(data=st.data(), seed=SEEDS)
+def test_on_a_grid_unseen_combinations_are_exact_too(data, seed):
+    """Where all values are known, a cut lies between the two around its threshold, whichever rows reach its node."""
+    table = data.draw(tree_tables(3))
+    rng = np.random.default_rng(seed)
+    X = (rng.integers(-6, 7, (12, 3)) / 4).astype(np.float32)
+    grid = np.unique(np.concatenate([X.ravel(), table.threshold[np.isfinite(table.threshold)]]).astype(np.float64))
+    assume(np.diff(grid).min(initial=1.0) > DISTINCT_CODES * np.ptp(grid))
+    program = regression(table, n_features=3)
+    done = quantize_program(program, X, "int8")
+    assert_same_decisions(program, done, rng.permuted(X, axis=0))
+    assert not done.codes.node.is_rank().any()
+
+
+@pytest.mark.parametrize("comparison", ["le", "lt"])
+def test_values_far_beyond_the_calibration_rows_saturate_on_the_right_side(comparison):
+    """A threshold beyond all values has a margin around it, so that what lies beyond goes the other way."""
+    program = regression(forest([10.0, -10.0], comparison))
+    done = quantize_program(program, rows(-1, 1), "int8")
+    assert_same_decisions(program, done, rows(-FLOAT32_MAX, -11, -9, 0, 9, 11, FLOAT32_MAX))
+
+
+@pytest.mark.parametrize("comparison", ["le", "lt"])
+def test_infinite_thresholds_send_every_number_one_way(comparison):
+    """Nothing finite is beyond them, however it saturates; a missing value goes by default."""
+    program = regression(forest([np.inf, -np.inf, 0.0], comparison))
+    for X in (rows(-1, 0, 1), rows(-1, 0, 1, NAN)):
+        done = quantize_program(program, X, "int8")
+        assert_same_decisions(program, done, np.concatenate([X, rows(FLOAT32_MAX, -FLOAT32_MAX)]))
+
+
+# ---------------------------------------------------------------- rank codes
+
+
+@examples(60)
+@given(data=st.data())
+def test_a_shared_code_gives_ranks_that_are_exact_for_any_row(data):
+    """Neighbours parted by a split share an affine code here: the trees read ranks, right for every float32."""
+    comparison = data.draw(st.sampled_from(["le", "lt"]))
+    rng = np.random.default_rng(data.draw(SEEDS))
+    thresholds = rng.normal(size=data.draw(st.integers(1, 12)))
+    features = rng.integers(0, 2, len(thresholds))
+    program = regression(forest(thresholds, comparison, features), n_features=2)
+    near = thresholds.astype(np.float32)
+    X = np.concatenate([near, np.nextafter(near, -INF), np.nextafter(near, INF), rows(1e30, -1e30).ravel()])
+    X = np.column_stack([X, X])
+    has_missing = data.draw(st.booleans())
+    X[-1] = NAN if has_missing else X[-1]
+    done = quantize_program(program, X, "int8")
+    others = float_rows(2, rng, 60)
+    others[:20] = rng.choice(X[np.isfinite(X)], (20, 2))
+    others[np.isnan(others)] = NAN if has_missing else 0.0
+    assert done.codes.node.is_rank()[np.unique(features)].all()
+    assert done.codes.node.n_columns == 2
+    assert_same_decisions(program, done, X)
+    assert_same_decisions(program, done, others)
+
+
+def test_no_shared_code_needs_no_rank():
+    """Values apart by more than a code keep their one affine column."""
+    done = quantize_program(regression(forest([0.5, 1.5], "le")), rows(0, 1, 2), "int8")
+    assert not done.codes.node.is_rank().any()
+    assert len(done.codes.node.thresholds) == 0
+
+
+def test_one_shared_code_gives_all_trees_of_that_comparison_the_rank():
+    """A rank column holds each distinct threshold of the feature once, ascending."""
+    X = rows(0, np.nextafter(np.float32(0), INF), 1e6)
+    done = quantize_program(regression(forest([5.0, 0.0, 5.0, -3.0], "le")), X, "int8")
+    assert done.codes.node.thresholds.tolist() == [-3, 0, 5]
+    assert quantize(done.codes.node, rows(-9, -3, -2, 0, 1, 5, 6)).ravel().tolist() == [
+        code - 32767 for code in (0, 0, 1, 1, 2, 2, 3)
+    ]
+
+
+def test_both_comparisons_on_one_feature_have_ranks_of_their_own():
+    """A row on a threshold lies left of "le" and right of "lt": two columns."""
+    tables = (forest([0.0], "le"), forest([0.0], "lt"))
+    program = regression(Combine(members=tables, weights=np.array([0.5, 0.5]), rule="mean"))
+    X = rows(0, np.nextafter(np.float32(0), INF), np.nextafter(np.float32(0), -INF), 1e6)
+    done = quantize_program(program, X, "int8")
+    assert done.codes.node.feature.tolist() == [0, 0]
+    assert sorted(done.codes.node.strict.tolist()) == [False, True]
+    assert_same_decisions(program, done, X)
+
+
+def test_a_network_keeps_the_affine_code_and_the_trees_get_a_further_column():
+    """What both read has two columns; the first stays affine."""
+    tree = forest([0.0], "le")
+    program = regression(Combine(members=(dense(1, 1), tree), weights=np.array([0.5, 0.5]), rule="mean"))
+    X = rows(0, np.nextafter(np.float32(0), INF), 1e4)
+    done = quantize_program(program, X, "int8")
+    assert done.codes.node.feature.tolist() == [0, 0]
+    assert done.codes.node.is_rank().tolist() == [False, True]
+    assert_same_decisions(program, done, X)
+
+
+def test_outliers_of_a_network_feature_saturate_and_trees_stay_exact():
+    """Three rows in 4000 stretch the range 1e5 times: the network sees the others, and trees part the outliers."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(4000, 1)).astype(np.float32)
+    X[:3, 0] = 1e5, 2e5, 3e5
+    layer = Dense(weight=np.ones((1, 1), np.float32), bias=np.zeros(1, np.float32), activation="identity")
+    members = (layer, forest([1.5e5, 0.0, 2.5e5], "le"))
+    program = regression(Combine(members=members, weights=np.array([0.5, 0.5]), rule="mean"))
+    done = quantize_program(program, X, "int16")
+    assert_same_decisions(program, done, X)
+    step = 1 / float(done.codes.node.scale[0])
+    assert step < 2 * 3 * np.ptp(X[3:]) / 65534  # Twice the step that three times the inner range would need.
+    assert quantize(done.codes.node, X)[:3, 0].tolist() == [32767] * 3
+
+
+def test_more_thresholds_than_codes_are_counted_as_inexact():
+    """One feature with 65535 thresholds has no rank column; its parted neighbours are the only loss, and reported."""
+    thresholds = np.arange(65535, dtype=np.float32)
+    thresholds[0] = np.nextafter(np.float32(1e9), INF)
+    X = rows(0.5, 1e9, thresholds[0])
+    done = quantize_program(regression(forest(thresholds, "lt")), X, "int8")
+    assert not done.codes.node.is_rank().any()
+    assert done.codes.n_inexact_splits == 1
+    fewer = quantize_program(regression(forest(thresholds[:-1], "lt")), X, "int8")
+    assert fewer.codes.node.is_rank().all()
+    assert fewer.codes.n_inexact_splits == 0
+
+
+def test_nothing_given_is_changed():
+    """Quantization leaves the program and the rows as they were."""
+    X = rows(0, 1, 2)
+    X.flags.writeable = False
+    table = stump(0.5, "lt")
+    fields = {field.name: np.copy(getattr(table, field.name)) for field in dataclasses.fields(table)}
+    program = regression(table)
+    quantize_program(program, X, "int8")
+    assert program.root is table
+    for name, before in fields.items():
+        np.testing.assert_array_equal(getattr(table, name), before)
