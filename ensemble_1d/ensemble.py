@@ -136,13 +136,13 @@ class Ensemble(BaseModel):
         members = self._checked_members()
         weights = member_weights(self.weights, [name for name, _ in members])
         labels = self.classes_[y] if self.task == "classification" else y
-        random = None if self.random_state is None else check_random_state(self.random_state)
+        rng = None if self.random_state is None else check_random_state(self.random_state)
         fitted: dict[str, BaseModel] = {}
         for name, model in members:
             member = clone(model)
             available = member.get_params(deep=False)
-            if random is not None:
-                seed = random.randint(2**31 - 1)
+            if rng is not None:
+                seed = rng.randint(2**31 - 1)
                 if available.get("random_state", seed) is None:
                     member.set_params(random_state=seed)
             if self.n_jobs is not None and available.get("n_jobs", 1) is None:

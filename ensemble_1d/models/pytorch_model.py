@@ -105,8 +105,8 @@ class PyTorchModel(BaseModel):
     def _fit_backend(self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None) -> None:
         """Standardise, hold out rows if asked to, train."""
         torch = require("torch", extra="torch", caller="PyTorchModel.fit")
-        random = check_random_state(self.random_state)
-        options = self._training_options(torch, seed=random.randint(2**31 - 1))
+        rng = check_random_state(self.random_state)
+        options = self._training_options(torch, seed=rng.randint(2**31 - 1))
         weight = sample_weight
         if weight is not None:
             X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
@@ -119,7 +119,7 @@ class PyTorchModel(BaseModel):
         rows = Rows(self._standardised(X), y, None if weight is None else (weight / weight.mean()).astype(np.float32))
         validation = None
         if self.early_stopping:
-            rows, validation = self._hold_out(rows, random)
+            rows, validation = self._hold_out(rows, rng)
         n_classes = len(self.classes_) if self.task == "classification" else 2
         network = train(torch, rows, validation, n_classes if n_classes > 2 else 1, options)
         *hidden, last = network.weights
@@ -166,7 +166,7 @@ class PyTorchModel(BaseModel):
             n_threads=effective_n_jobs(self.n_jobs),
         )
 
-    def _hold_out(self, rows: Rows, random: np.random.RandomState) -> tuple[Rows, Rows]:
+    def _hold_out(self, rows: Rows, rng: np.random.RandomState) -> tuple[Rows, Rows]:
         """Split off validation rows, by class where every class has two rows or more."""
         counts = np.unique(rows.y, return_counts=True)[1] if self.task == "classification" else np.zeros(0, np.int64)
         n_held = max(1, round(self.validation_fraction * len(rows.X)))
@@ -175,7 +175,7 @@ class PyTorchModel(BaseModel):
             raise InvalidInputError(f"X has {len(rows.X)} row(s) of positive weight; {rule}")
         by_class = counts.size > 0 and counts.min() >= 2 and len(counts) <= min(n_held, len(rows.X) - n_held)
         kept, held = train_test_split(
-            np.arange(len(rows.X)), test_size=n_held, random_state=random, stratify=rows.y if by_class else None
+            np.arange(len(rows.X)), test_size=n_held, random_state=rng, stratify=rows.y if by_class else None
         )
         return rows.take(kept), rows.take(held)
 
