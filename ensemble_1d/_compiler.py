@@ -3,7 +3,7 @@
 import os
 import shlex
 import shutil
-import subprocess  # nosec B404 -- compiling is what this module is for
+import subprocess  # nosec B404
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,6 +1,6 @@
 """verify_header: compile the generated C on this machine and compare every answer with the NumPy runtime."""
 
-import subprocess  # nosec B404 -- runs the program that was just compiled
+import subprocess  # nosec B404
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
