@@ -1,6 +1,6 @@
 """How members' outputs become one: the rules an Ensemble can name, their weights, and their nodes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
@@ -8,24 +8,39 @@ import numpy.typing as npt
 
 from ensemble_1d.errors import InvalidInputError
 from ensemble_1d.ir import Combine, Node
+from ensemble_1d.learned_weights import greedy_weights, optimized_weights
+from ensemble_1d.out_of_fold import OutOfFold
 
-Rule = Literal["soft", "hard"]
+Rule = Literal["soft", "hard", "optimized", "greedy"]
 RULES: Final[tuple[str, ...]] = get_args(Rule)
 
-NODE_RULE: Final[dict[str, Literal["mean", "vote"]]] = {"soft": "mean", "hard": "vote"}
+NODE_RULE: Final[dict[str, Literal["mean", "vote"]]] = {
+    "soft": "mean",
+    "hard": "vote",
+    "optimized": "mean",
+    "greedy": "mean",
+}
 """What each rule does to outputs, in the words of the Combine node."""
 
+LEARNED_WEIGHTS: Final[dict[str, Callable[[OutOfFold], npt.NDArray[np.float64]]]] = {
+    "optimized": optimized_weights,
+    "greedy": greedy_weights,
+}
+"""The rules whose weights come from out-of-fold predictions."""
 
-def check_rule(rule: str, task: str) -> None:
-    """Refuse an unknown rule, or votes on numbers.
+
+def check_rule(rule: str, task: str, weights: object) -> None:
+    """Refuse an unknown rule, votes on numbers, or given weights where the rule learns them.
 
     Raises:
-        InvalidInputError: If the rule is unknown or does not suit the task.
+        InvalidInputError: If the rule is unknown or does not suit the task or the weights.
     """
     if rule not in RULES:
         raise InvalidInputError(f"combine={rule!r} is unknown; use one of {RULES}")
     if rule == "hard" and task == "regression":
         raise InvalidInputError("combine='hard' counts votes for classes, and this is regression; use combine='soft'")
+    if rule in LEARNED_WEIGHTS and weights is not None:
+        raise InvalidInputError(f"combine={rule!r} learns the weights, and weights={weights!r} gives them; drop one")
 
 
 def member_weights(weights: Any, names: Sequence[str]) -> npt.NDArray[np.float64]:

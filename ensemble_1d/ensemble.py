@@ -1,7 +1,7 @@
 """Ensemble: several models fitted on the same rows and combined by one rule."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -9,12 +9,18 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ensemble_1d.combination import NODE_RULE, check_rule, combination_node, member_weights
+from ensemble_1d.combination import LEARNED_WEIGHTS, NODE_RULE, check_rule, combination_node, member_weights
 from ensemble_1d.errors import InvalidInputError
 from ensemble_1d.ir import Node
-from ensemble_1d.models.base import BaseModel, Floats32, Floats64, Task
+from ensemble_1d.models.base import BaseModel, Floats32, Floats64, Task, restored_on_failure
 from ensemble_1d.models.defaults import default_models
+from ensemble_1d.out_of_fold import OutOfFold, Splits, fold_splits, out_of_fold_output, with_seed
 from ensemble_1d.runtime import combine_outputs
+
+if TYPE_CHECKING:
+    from sklearn.model_selection import BaseCrossValidator
+
+_SEEDS = 2**31 - 1
 
 NamedModels = list[tuple[str, Any]]
 """Names and models as a user gave them: checked when the ensemble is fitted."""
@@ -32,14 +38,20 @@ class Ensemble(BaseModel):
             class: "random_forest", "xgboost", "pytorch", with "_2" and so on where one repeats.
         task: "classification" or "regression"; the members must have the same.
         combine: "soft" is the weighted mean of the members' probabilities or values; "hard" gives each class the
-            weight of the members that vote for it, classification only.
-        weights: None for equal weights, one number >= 0 for each model, or a dict by name.
+            weight of the members that vote for it, classification only. "optimized" and "greedy" are weighted means
+            whose weights are learned from out-of-fold predictions, to the lowest log loss or squared error: by a
+            solver over all weights, or by greedy selection with replacement (Caruana et al., ICML 2004).
+        weights: None for equal weights, one number >= 0 for each model, or a dict by name; only for "soft" and "hard".
+        cv: How rows are held out to learn weights: a number of folds (shuffled, by class for classification), a
+            scikit-learn splitter, or an iterable of (training rows, held-out rows). Rows that no fold holds out, as
+            with time-ordered splitters, are left out of the learning.
         n_jobs: Threads for each member that sets no `n_jobs` of its own.
         random_state: Seed. It gives one to each member that has none of its own; None leaves those random.
 
     Attributes:
         members_: The fitted models by name.
         weights_: The weight of each member, of shape (n_members,), with a sum of one.
+        oof_coverage_: Share of the training rows that the folds held out; only where weights were learned.
         classes_: Labels of shape (n_classes,); classification only.
         n_features_in_: Width of the input.
 
@@ -63,6 +75,7 @@ class Ensemble(BaseModel):
         task: Task = "classification",
         combine: str = "soft",
         weights: Sequence[float] | Mapping[str, float] | None = None,
+        cv: "int | BaseCrossValidator | Iterable[Any]" = 5,
         n_jobs: int | None = None,
         random_state: "int | np.random.RandomState | None" = None,
     ) -> None:
@@ -71,8 +84,67 @@ class Ensemble(BaseModel):
         self.task = task
         self.combine = combine
         self.weights = weights
+        self.cv = cv
         self.n_jobs = n_jobs
         self.random_state = random_state
+
+    def fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        groups: npt.ArrayLike | None = None,
+    ) -> Self:
+        """Fit every member on all rows and, where the rule learns weights, on all rows but each fold.
+
+        Args:
+            X: Array-like or data frame of shape (n_samples, n_features); computed with as float32.
+            y: Labels of any type that sorts, or numbers for regression, of shape (n_samples,).
+            sample_weight: Non-negative weights of shape (n_samples,), or None; they reach members and learned weights.
+            groups: Group of each row, of shape (n_samples,), for a `cv` that keeps groups together.
+
+        Returns:
+            The ensemble itself.
+
+        Raises:
+            InvalidInputError: If a parameter, a member or a fold breaks a rule, or y holds a single class.
+            ValueError: If X or y is empty, not numeric, not finite where it must be, or their lengths differ.
+            MissingBackendError: If the backend of a member is not installed.
+        """
+        with restored_on_failure(self):
+            rows, target, weights = self._begin_fit(X, y, sample_weight)
+            self._fit_members(rows, target, weights, groups)
+        return self
+
+    def recombine(self, combine: str, weights: Sequence[float] | Mapping[str, float] | None = None) -> Self:
+        """Change the rule without fitting a member again.
+
+        Args:
+            combine: The new rule.
+            weights: Its weights, for "soft" and "hard".
+
+        Returns:
+            The ensemble itself, with new `combine`, `weights` and `weights_`.
+
+        Raises:
+            NotFittedError: If the ensemble is not fitted.
+            InvalidInputError: If the rule or the weights break a rule, or the rule learns from out-of-fold predictions
+                and the ensemble was fitted without them.
+
+        Example:
+            >>> from sklearn.datasets import load_iris
+            >>> from ensemble_1d import Ensemble, RandomForestModel, XGBoostModel
+            >>> X, y = load_iris(return_X_y=True)
+            >>> members = [RandomForestModel(n_estimators=10), XGBoostModel(n_estimators=10)]
+            >>> ensemble = Ensemble(members, combine="optimized", cv=3, random_state=0).fit(X, y)
+            >>> ensemble.recombine("greedy").weights_.sum().round(6)
+            np.float64(1.0)
+        """
+        check_is_fitted(self)
+        check_rule(combine, self.task, weights)
+        self.weights_ = self._weights_of(combine, weights, list(self.members_))
+        self.combine, self.weights = combine, weights
+        return self
 
     def evaluate(self, X: npt.ArrayLike, y: npt.ArrayLike) -> dict[str, dict[str, float]]:
         """Return the usual metrics of the ensemble and of each member.
@@ -131,25 +203,65 @@ class Ensemble(BaseModel):
         return self
 
     def _fit_backend(self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None) -> None:
-        """Fit a clone of each member on the rows and the labels as given."""
-        check_rule(self.combine, self.task)
+        """Fit the members without groups."""
+        self._fit_members(X, y, sample_weight, None)
+
+    def _fit_members(
+        self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None, groups: npt.ArrayLike | None
+    ) -> None:
+        """Fit a clone of each member on the rows and the labels as given, and on the folds if weights are learned."""
+        check_rule(self.combine, self.task, self.weights)
         members = self._checked_members()
-        weights = member_weights(self.weights, [name for name, _ in members])
-        labels = self.classes_[y] if self.task == "classification" else y
+        is_classification = self.task == "classification"
+        labels = self.classes_[y] if is_classification else y
         rng = None if self.random_state is None else check_random_state(self.random_state)
+        splits: Splits = []
+        if self.combine in LEARNED_WEIGHTS:
+            seed = None if rng is None else rng.randint(_SEEDS)
+            rows = np.arange(len(X)) if sample_weight is None else np.flatnonzero(sample_weight)
+            splits = fold_splits(self.cv, X, y, groups, rows=rows, is_classification=is_classification, seed=seed)
+        else:
+            member_weights(self.weights, [name for name, _ in members])  # Refused before a member is fitted.
         fitted: dict[str, BaseModel] = {}
+        outputs = []
         for name, model in members:
-            member = clone(model)
-            available = member.get_params(deep=False)
-            if rng is not None:
-                seed = rng.randint(2**31 - 1)
-                if available.get("random_state", seed) is None:
-                    member.set_params(random_state=seed)
-            if self.n_jobs is not None and available.get("n_jobs", 1) is None:
-                member.set_params(n_jobs=self.n_jobs)
+            # One seed for the member and one for each fold, drawn whether it needs them or not: its neighbours' stay.
+            seeds = [None if rng is None else rng.randint(_SEEDS) for _ in range(len(splits) + 1)]
+            member = self._with_threads(with_seed(clone(model), seeds[0]))
+            if splits:
+                classes = self.classes_ if is_classification else None
+                unfitted = self._with_threads(clone(model))
+                outputs.append(
+                    out_of_fold_output(
+                        unfitted, X, labels, sample_weight, splits=splits, seeds=seeds[1:], classes=classes
+                    )
+                )
             fitted[name] = member.fit(X, labels, sample_weight)
         self.members_ = fitted
-        self.weights_ = weights
+        self._out_of_fold = None
+        if splits:
+            held = np.concatenate([test for _, test in splits])
+            weight = None if sample_weight is None else sample_weight[held]
+            self.oof_coverage_ = len(held) / len(X)
+            self._out_of_fold = OutOfFold(np.stack(outputs), y[held], weight, self.oof_coverage_)
+        self.weights_ = self._weights_of(self.combine, self.weights, list(fitted))
+
+    def _with_threads(self, model: BaseModel) -> BaseModel:
+        """Return the model with the ensemble's number of threads, unless it has one of its own."""
+        if self.n_jobs is not None and model.get_params(deep=False).get("n_jobs", 1) is None:
+            model.set_params(n_jobs=self.n_jobs)
+        return model
+
+    def _weights_of(self, combine: str, weights: Any, names: list[str]) -> Floats64:
+        """Return given, equal or learned weights."""
+        if combine not in LEARNED_WEIGHTS:
+            return member_weights(weights, names)
+        if self._out_of_fold is None:
+            rule = f"fit with combine set to one of {tuple(LEARNED_WEIGHTS)} first"
+            raise InvalidInputError(
+                f"combine={combine!r} needs out-of-fold predictions, and this fit made none; {rule}"
+            )
+        return LEARNED_WEIGHTS[combine](self._out_of_fold)
 
     def _checked_members(self) -> NamedModels:
         """Return names and models, or say what is wrong with them."""

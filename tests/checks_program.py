@@ -48,7 +48,7 @@ def native_outputs(model, X):
         members = [native_outputs(member, X) for member in model.members_.values()]
         total = np.zeros(members[0][0].shape)
         for weight, (output, _) in zip(model.weights_, members, strict=True):
-            if model.combine == "soft":
+            if model.combine != "hard":
                 total += weight * output
             else:
                 total[np.arange(len(X)), output.argmax(axis=1)] += weight

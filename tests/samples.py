@@ -97,6 +97,16 @@ def _hard(**parameters: Any) -> Ensemble:
     return Ensemble(**{"models": [forest(), boosting()], "combine": "hard", "random_state": 0} | parameters)
 
 
+def _learned(combine: str, task: str) -> Callable[..., Any]:
+    """Return a maker of a forest and boosted trees whose weights are learned."""
+
+    def make(**parameters: Any) -> Any:
+        members = [forest(task=task), boosting(task=task)]
+        return Ensemble(members, **({"task": task, "combine": combine, "cv": 3, "random_state": 0} | parameters))
+
+    return make
+
+
 MAKERS: dict[str, Callable[..., Any]] = {
     "RandomForestModel-classification": _makers(forest, "classification"),
     "RandomForestModel-regression": _makers(forest, "regression"),
@@ -107,6 +117,9 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "Ensemble-soft-classification": _soft("classification"),
     "Ensemble-hard-classification": _hard,
     "Ensemble-soft-regression": _soft("regression"),
+    "Ensemble-optimized-classification": _learned("optimized", "classification"),
+    "Ensemble-optimized-regression": _learned("optimized", "regression"),
+    "Ensemble-greedy-classification": _learned("greedy", "classification"),
 }
 """Makers of unfitted models with a fixed seed; keyword arguments override parameters."""
 

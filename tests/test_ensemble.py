@@ -184,7 +184,7 @@ def test_undecided_members_vote_for_their_first_class():
 
 def test_unknown_rules_are_refused(binary, regression):
     """An unknown rule names the known ones; votes on numbers name the remedy."""
-    with pytest.raises(InvalidInputError, match=r"combine='median' is unknown; use one of \('soft', 'hard'\)"):
+    with pytest.raises(InvalidInputError, match=r"combine='median' is unknown; use one of \('soft', 'hard', "):
         Ensemble(forests(), combine="median").fit(binary.X, binary.y)
     with pytest.raises(InvalidInputError, match="this is regression; use combine='soft'"):
         Ensemble(forests(task="regression"), task="regression", combine="hard").fit(regression.X, regression.y)

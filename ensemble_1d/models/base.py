@@ -91,7 +91,7 @@ class BaseModel(BaseEstimator, ABC):
             ValueError: If X or y is empty, not numeric, not finite where it must be, or their lengths differ.
             MissingBackendError: If the backend is not installed.
         """
-        with _restored_on_failure(self):
+        with restored_on_failure(self):
             self._fit_backend(*self._begin_fit(X, y, sample_weight))
         return self
 
@@ -288,7 +288,7 @@ def _clear_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _restored_on_failure(model: BaseModel) -> Iterator[None]:
+def restored_on_failure(model: BaseModel) -> Iterator[None]:
     """Fit without what was learned before, and give it all back if fitting fails: there is never a mixture.
 
     Fitting sets attributes and changes none in place, so a shallow copy holds the whole state.
