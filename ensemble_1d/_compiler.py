@@ -47,6 +47,7 @@ def compile_c(command: Sequence[str], flags: Sequence[str], sources: Sequence[Pa
         CompilerError: If the compiler fails; the message ends with what it said.
     """
     line = [*command, *flags, *map(str, sources), "-o", str(output)]
+    # No shell, and no text from outside: the compiler the user chose, our own files and options.
     done = subprocess.run(line, capture_output=True, text=True, check=False)  # noqa: S603  # nosec B603
     if done.returncode:
         raise CompilerError(f"{shlex.join(line)} failed with exit status {done.returncode}:\n{done.stderr[-4000:]}")

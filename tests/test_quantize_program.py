@@ -195,6 +195,16 @@ def test_a_rectifier_at_the_end_of_a_network_is_kept():
     np.testing.assert_allclose(run(quantized(program, X, "int16"), X), run(program, X), atol=1e-3)
 
 
+def test_rows_beyond_the_calibration_rows_are_not_cut_off_at_once():
+    """Inputs and activations have room for values twice as far out; much further out they saturate."""
+    X = rows(*np.linspace(0, 1, 50))
+    program = regression(layer([[1], [-1]], [0, 0.5], "relu"), layer([[1, 1]], [0], "identity"))
+    integer = quantized(program, X, "int16")
+    beyond = rows(-0.9, 1.9)
+    np.testing.assert_allclose(run(integer, beyond), run(program, beyond), atol=2e-3)
+    assert run(integer, rows(100)).item() == run(integer, rows(1000)).item() < 4
+
+
 def test_constant_columns_and_zero_weights():
     """A network that sees nothing answers with its biases."""
     program = classification(layer(np.zeros((2, 3)), [1, 3]), Link(kind="softmax"), classes=np.arange(2), n_features=3)

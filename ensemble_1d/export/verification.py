@@ -74,6 +74,7 @@ def verify_header(program: Program, X: npt.NDArray[np.float32], *, flags: Sequen
         compile_c(compiler, options, [path / "main.c"], path / "main")
         rows = np.ascontiguousarray(X, np.float32).tobytes()
         try:
+            # No shell, and no text from outside: the program that was just compiled.
             done = subprocess.run(  # noqa: S603  # nosec B603
                 [path / "main"], input=rows, capture_output=True, check=False, timeout=_TIMEOUT_SECONDS
             )
