@@ -124,3 +124,33 @@ def integer_regression(*steps, n_features=1, fraction_bits=0):
 def refuses(message):
     """Expect InvalidProgramError with the message."""
     return pytest.raises(InvalidProgramError, match=re.escape(message))
+
+
+def layer(weight, bias, activation="identity"):
+    """Return a Dense layer of these numbers."""
+    return Dense(weight=np.array(weight, np.float32), bias=np.array(bias, np.float32), activation=activation)
+
+
+def rows(*values):
+    """Return rows of one column."""
+    return np.array(values, np.float32)[:, np.newaxis]
+
+
+def votes(n_left, n_right, *, vector):
+    """Return a forest of which n_left trees vote for class 1 left of 0, and the others right of 0."""
+    n_trees = n_left + n_right
+    second = np.array([[1.0], [0.0]] * n_left + [[0.0], [1.0]] * n_right)
+    numbers = np.arange(n_trees, dtype=np.int32)
+    return TreeTable(
+        feature=np.zeros(n_trees, np.int32),
+        threshold=np.zeros(n_trees),
+        left=~(2 * numbers),
+        right=~(2 * numbers + 1),
+        default_left=np.zeros(n_trees, np.bool_),
+        value=np.hstack([1 - second, second]) if vector else second,
+        root=numbers,
+        output=np.zeros(n_trees, np.int32),
+        bias=np.zeros(2 if vector else 1),
+        comparison="le",
+        average=True,
+    )

@@ -6,17 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_nodes import classification, constants, dense, quantize, regression, stump
+from small_nodes import classification, constants, dense, quantize, regression, rows, stump
 from strategies import INF, MODES, NAN, examples, inputs, programs
 
 from ensemble_1d.errors import InvalidInputError, InvalidProgramError
 from ensemble_1d.ir import Chain, Combine, Dense, Link, Quantize, node_bytes
 from ensemble_1d.quantization.programs import quantize_program
 from ensemble_1d.quantization.report import QuantizationReport, measure, out_of_range
-
-
-def rows(*values):
-    return np.array(values, np.float32)[:, np.newaxis]
 
 
 def report_of(program, X, y=None, mode="int8", on=None):

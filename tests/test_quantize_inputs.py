@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from integer_strategies import float_rows
-from small_nodes import dense, regression, stump
+from small_nodes import dense, regression, rows, stump
 from strategies import (
     FLOAT32_MAX,
     INF,
@@ -61,10 +61,6 @@ def forest(thresholds, comparison, features=None):
         comparison=comparison,
         average=False,
     )
-
-
-def rows(*values):
-    return np.array(values, np.float32)[:, np.newaxis]
 
 
 # ---------------------------------------------------------------- calibration rows

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from c_harness import need
-from small_nodes import classification, dense, integer_regression, integer_trees, quantize, regression
+from small_nodes import classification, dense, integer_regression, integer_trees, quantize, regression, rows
 
 from ensemble_1d._compiler import compile_c, find_compiler
 from ensemble_1d.errors import CompilerError, InvalidProgramError
@@ -22,10 +22,6 @@ def classifier():
     table = integer_trees([(0, 9000), (500, 9000)], n_outputs=2)
     steps = (dataclasses.replace(table, output=np.array([0, 1], np.uint8)), IntegerLink(kind="softmax"))
     return classification(quantize(), *steps, Dequantize(fraction_bits=15), classes=np.array(["a", "b"]))
-
-
-def rows(*values):
-    return np.array(values, np.float32)[:, np.newaxis]
 
 
 ROWS = rows(0, 1, 32766, 32767, 32768, 40000)

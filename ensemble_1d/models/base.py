@@ -120,15 +120,15 @@ class BaseModel(BaseEstimator, ABC):
                 )
             if class_weight is not None:
                 weights = _class_weights(class_weight, target) * (1.0 if weights is None else weights)
-                if not weights.any():
-                    rule = "every row has weight 0; give some row a positive weight in both"
-                    raise InvalidInputError(
-                        f"class_weight={class_weight!r} and sample_weight exclude each other: {rule}"
-                    )
         elif class_weight is not None:
             raise InvalidInputError(f"class_weight={class_weight!r} has no meaning for regression; use sample_weight")
         else:
             clean = np.asarray(target, np.float64)
+        if weights is not None and not weights.any():
+            given = "sample_weight" if class_weight is None else f"sample_weight times class_weight={class_weight!r}"
+            raise InvalidInputError(
+                f"{given} is 0 for every row; sample weights must contain at least one non-zero number"
+            )
         return np.ascontiguousarray(rows), clean, weights
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
