@@ -17,7 +17,6 @@ from ensemble_1d.export.c99 import c99_header
 from ensemble_1d.export.c99_nodes import render
 from ensemble_1d.export.c99_text import array, comment, integer, number
 from ensemble_1d.ir import Dequantize, IntegerLink, Program, Quantize
-from ensemble_1d.ir.fixed_point import EXP2_TABLE
 from ensemble_1d.quantization.programs import quantize_program
 
 LANGUAGES = [("gcc", C99), ("g++", CPP11), ("clang", C99), ("clang++", CPP11)]
@@ -157,18 +156,6 @@ def test_any_accepted_name_is_a_prefix(name):
     text = '#include "one.h"\n#include "two.h"\n#include <stdio.h>\nint main(void)\n{\n    int16_t q[1] = {5};\n'
     text += f'    printf("%ld %ld", (long){name}_predict(q), (long)other_predict(q));\n    return 0;\n}}\n'
     assert run_text(text, need("gcc"), C99, headers=headers) == b"0 0"
-
-
-@ALL_LANGUAGES
-def test_kernels_compile_on_their_own(compiler, flags):
-    """c99_kernels.h is plain C, and C++, once stdint.h and its table are there, with and without floats."""
-    from importlib.resources import files
-
-    kernels = files("ensemble_1d.export").joinpath("c99_kernels.h").read_text(encoding="utf-8")
-    text = f'#include <stdint.h>\n#define E1D_EXP2_TABLE {", ".join(map(str, EXP2_TABLE))}\n#include "kernels.h"\n'
-    text += "int32_t f(void);\nint32_t f(void)\n{\n    return e1d_exp2_negative(4096);\n}\n"
-    for further in ((), ("-DE1D_NO_FLOAT",)):
-        check_compiles(text, need(compiler), (*flags, *further), headers={"kernels.h": kernels})
 
 
 def test_a_further_column_is_a_rank_or_is_written():
