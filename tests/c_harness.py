@@ -80,38 +80,43 @@ def expected_bytes(case: Case) -> bytes:
     return answers.tobytes() + quantize(quantizer, case.floats).tobytes()
 
 
-def build_and_run(cases: Sequence[Case], compiler: str, flags: Sequence[str]) -> list[bytes]:
-    """Return what C writes for each case.
+def _compile(folder: Path, line: Sequence[str], headers: dict[str, str], sources: dict[str, str]) -> None:
+    """Write files to a folder and compile the sources, asserting that the compiler is content."""
+    for name, text in (headers | sources).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    done = subprocess.run([*line, *sources], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
 
-    Each of two translation units includes every header, twice, and runs half of the models; they are linked together.
-    """
+
+def _unit(cases: Sequence[Case], first: int) -> str:
+    """Return a translation unit that includes every header, twice, and runs every other model from `first` on."""
+    includes = "".join(f'#include "m{i}.h"\n' for i in range(len(cases))) * 2
+    mine = range(first, len(cases), 2)
+    models = [f"MODEL(m{i}, M{i}, {'VALUE' if cases[i].program.classes is None else 'CLASSES'})" for i in mine]
+    calls = [f"run_m{i}()" for i in mine]
+    head = "int second(void);\nint second(void)"
+    if first == 0:
+        head = "int second(void);\nint main(void)"
+        calls.append("second()")
+    body = "\n".join(models)
+    return f"{includes}{_DRIVER}{body}\n{head}\n{{\n    return {' || '.join(calls) or '0'};\n}}\n"
+
+
+def build_and_run(cases: Sequence[Case], compiler: str, flags: Sequence[str]) -> list[bytes]:
+    """Return what C writes for each case; two translation units, of which each knows every model, are linked."""
+    order = [*range(0, len(cases), 2), *range(1, len(cases), 2)]
+    rows = [
+        np.array([len(cases[i].codes), len(cases[i].floats)], np.int32).tobytes()
+        + cases[i].codes.tobytes()
+        + cases[i].floats.tobytes()
+        for i in order
+    ]
+    headers = {f"m{i}.h": c99_header(case.program, f"m{i}") for i, case in enumerate(cases)}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for i, case in enumerate(cases):
-            (folder / f"m{i}.h").write_text(c99_header(case.program, f"m{i}"), encoding="utf-8")
-        includes = "".join(f'#include "m{i}.h"\n' for i in range(len(cases))) * 2
-        calls = []
-        for unit, further in enumerate(("int second(void);\n", "int second(void);\n")):
-            mine = range(unit, len(cases), 2)
-            models = "".join(
-                f"MODEL(m{i}, M{i}, {'VALUE' if cases[i].program.classes is None else 'CLASSES'})\n" for i in mine
-            )
-            calls.append(" || ".join([*(f"run_m{i}()" for i in mine), *(["second()"] if unit == 0 else [])]) or "0")
-            head = "int main(void)" if unit == 0 else "int second(void)"
-            text = f"{includes}{_DRIVER}{models}{further}{head}\n{{\n    return {calls[-1]};\n}}\n"
-            (folder / f"unit{unit}.c").write_text(text, encoding="utf-8")
-        line = [compiler, *flags, str(folder / "unit0.c"), str(folder / "unit1.c"), "-o", str(folder / "main")]
-        done = subprocess.run(line, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-4000:]
-        order = [*range(0, len(cases), 2), *range(1, len(cases), 2)]
-        given = b"".join(
-            np.array([len(cases[i].codes), len(cases[i].floats)], np.int32).tobytes()
-            + cases[i].codes.tobytes()
-            + cases[i].floats.tobytes()
-            for i in order
-        )
-        ran = subprocess.run([folder / "main"], input=given, capture_output=True, check=False)
-        assert ran.returncode == 0, ran.stderr.decode()[-4000:]
+        sources = {f"unit{first}.c": _unit(cases, first) for first in (0, 1)}
+        _compile(Path(name), [compiler, *flags, "-o", "main"], headers, sources)
+        ran = subprocess.run([Path(name) / "main"], input=b"".join(rows), capture_output=True, check=False)
+    assert ran.returncode == 0, ran.stderr.decode()[-4000:]
     found, rest = {}, ran.stdout
     for i in order:
         size = len(expected_bytes(cases[i]))
@@ -129,14 +134,8 @@ def assert_equal_in_c(cases: Sequence[Case], compiler: str, flags: Sequence[str]
 def check_compiles(text: str, compiler: str, flags: Sequence[str], *, headers: dict[str, str]) -> bytes:
     """Return the object code of a file that includes `headers`, after asserting that it compiles."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for file, content in headers.items():
-            (folder / file).write_text(content, encoding="utf-8")
-        (folder / "main.c").write_text(text, encoding="utf-8")
-        line = [compiler, *flags, "-c", str(folder / "main.c"), "-o", str(folder / "main.o")]
-        done = subprocess.run(line, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-4000:]
-        return (folder / "main.o").read_bytes()
+        _compile(Path(name), [compiler, *flags, "-o", "main.o", "-c"], headers, {"main.c": text})
+        return (Path(name) / "main.o").read_bytes()
 
 
 def undefined_symbols(object_code: bytes) -> list[str]:
@@ -151,11 +150,5 @@ def undefined_symbols(object_code: bytes) -> list[str]:
 def run_text(text: str, compiler: str, flags: Sequence[str], *, headers: dict[str, str]) -> bytes:
     """Return what a C program that includes `headers` writes."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for file, content in headers.items():
-            (folder / file).write_text(content, encoding="utf-8")
-        (folder / "main.c").write_text(text, encoding="utf-8")
-        line = [compiler, *flags, str(folder / "main.c"), "-o", str(folder / "main")]
-        done = subprocess.run(line, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-4000:]
-        return subprocess.run([folder / "main"], capture_output=True, check=True).stdout
+        _compile(Path(name), [compiler, *flags, "-o", "main"], headers, {"main.c": text})
+        return subprocess.run([Path(name) / "main"], capture_output=True, check=True).stdout

@@ -24,9 +24,9 @@ ONE = 2**15
 
 
 def quantizer(rng, n_features, n_further, *, missing):
-    """Return an input quantizer of affine and rank columns, some of scale 0; further columns are ranks."""
+    """Return an input quantizer of affine and rank columns, some of scale 0."""
     n_columns = n_features + n_further
-    is_rank = (rng.random(n_columns) < 0.4) | (np.arange(n_columns) >= n_features)
+    is_rank = rng.random(n_columns) < 0.4
     slices = [np.unique(rng.normal(size=5).astype(np.float32)) if rank else np.empty(0, np.float32) for rank in is_rank]
     scale = np.exp(rng.normal(size=n_columns) * 8) * (rng.random(n_columns) < 0.9)
     return Quantize(

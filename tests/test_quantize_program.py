@@ -174,6 +174,19 @@ def test_a_rectifier_at_the_end_of_a_network_is_kept():
     np.testing.assert_allclose(run(quantized(program, X, "int16"), X), run(program, X), atol=1e-3)
 
 
+@pytest.mark.parametrize("slope", [1.0, -1.0])
+@pytest.mark.parametrize("constant", [0.0, 1e3, 1e6, 1.7e9, 1e30])
+def test_a_large_constant_column_hides_nothing(constant, slope):
+    """Standardisation makes zero of a constant, and so do the integers, though its code has coarse steps."""
+    X = np.column_stack([np.linspace(-1, 1, 50), np.full(50, constant)]).astype(np.float32)
+    offset, scale = np.array([0, constant], np.float32), np.array([1, slope], np.float32)
+    steps = (Affine(offset=offset, scale=scale), layer([[1, 1], [-1, 1]], [0, 0]))
+    program = classification(*steps, Link(kind="softmax"), classes=np.arange(2), n_features=2)
+    np.testing.assert_allclose(run(quantized(program, X, "int16"), X), run(program, X), atol=1e-3)
+    program = regression(*steps[:1], layer([[1, 1]], [0]), n_features=2)
+    np.testing.assert_allclose(run(quantized(program, X, "int16"), X), run(program, X), atol=1e-3)
+
+
 def test_rows_beyond_the_calibration_rows_are_not_cut_off_at_once():
     """Inputs and activations have room for values twice as far out; much further out they saturate."""
     X = rows(*np.linspace(0, 1, 50))

@@ -55,7 +55,7 @@ def rescale(scores: Scores, target: Reals, offset: Reals, low: int, high: int) -
         the integers could go so far beyond low..high that they must saturate in coarser steps first.
     """
     magnitude = np.maximum(np.abs(scores.bounds[0]), np.abs(scores.bounds[1]))
-    beyond = float((magnitude * scores.scale * target).max()) / _PRODUCT_HIGH
+    beyond = float((magnitude * np.abs(scores.scale) * target).max()) / _PRODUCT_HIGH
     coarser = min(max(0, math.ceil(math.log2(beyond))), high.bit_length() - 1) if beyond > 1 else 0
     if not coarser:
         return _rescale_once(scores, target, offset, low, high)
@@ -79,7 +79,8 @@ def _rescale_once(scores: Scores, target: Reals, offset: Reals, low: int, high: 
     operand: Integers = (magnitude >> shift_in) + 1
     factor = np.ldexp(scores.scale * target, shift_in)
     shift_out = _largest_shift(operand, factor)
-    multiplier = np.minimum(np.rint(np.ldexp(factor, shift_out)), _PRODUCT_HIGH // operand)
+    largest = _PRODUCT_HIGH // operand
+    multiplier = np.clip(np.rint(np.ldexp(factor, shift_out)), -largest, largest)
     node = Requantize(
         shift_in=shift_in.astype(np.uint8),
         multiplier=multiplier.astype(np.int32),

@@ -23,11 +23,19 @@ _ENOUGH_ACTIVATION = 2**14
 """Activations of 14 bits are worth more than weights of more than 8."""
 
 
-def with_affine_meaning(scores: Scores, node: Quantize, columns: npt.NDArray[np.int64]) -> Scores:
-    """Return input codes with what the affine code of each of `columns` means: the middle of its step."""
+def with_affine_meaning(
+    scores: Scores, node: Quantize, columns: npt.NDArray[np.int64], X: npt.NDArray[np.float32]
+) -> Scores:
+    """Return input codes with what the affine code of each of `columns` means: the middle of its step.
+
+    A feature that is constant on the calibration rows means its constant, whatever the code: a step of it, which is
+    coarse for a large constant, would count as a change.
+    """
+    values = X[:, node.feature[columns]].astype(np.float64)
+    constant = values.min(axis=0) == values.max(axis=0)
     step = 1 / node.scale[columns].astype(np.float64)
-    offset = node.offset[columns].astype(np.float64) + (0.5 - CODE_LOW) * step
-    return Scores(scores.steps, scores.bounds, step, offset)
+    middle = node.offset[columns].astype(np.float64) + (0.5 - CODE_LOW) * step
+    return Scores(scores.steps, scores.bounds, np.where(constant, 0.0, step), np.where(constant, values[0], middle))
 
 
 def quantize_network(

@@ -213,7 +213,7 @@ def _selected_codes(features: Features, context: _Context) -> Scores:
     codes = Scores((), (low, high), everything, everything)
     if not np.array_equal(features, np.arange(n_columns)):
         codes = codes.then(Select(column=features.astype(np.int32)), everything[features], everything[features])
-    return with_affine_meaning(codes, context.quantize, features)
+    return with_affine_meaning(codes, context.quantize, features, context.X)
 
 
 def _finish(scores: Scores, link: Link | None, values: ValueScale | None) -> tuple[Node, ...]:
