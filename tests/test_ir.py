@@ -306,6 +306,17 @@ def test_arrays_are_copied_when_writable_and_read_only_then(kind, name):
     assert getattr(dataclasses.replace(node), name) is stored
 
 
+def test_view_is_copied_though_it_be_read_only():
+    """A read-only view of a writable array could change with its base: the node has data of its own."""
+    base = np.arange(6, dtype=np.float32).reshape(2, 3)
+    view = base[:]
+    view.flags.writeable = False
+    node = Dense(weight=view, bias=f32(0, 0), activation="relu")
+    base[...] = 7
+    assert node.weight.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert dataclasses.replace(node).weight is node.weight
+
+
 def test_arrays_are_stored_in_rows():
     """A transposed array is copied into C order, as generated tables list it."""
     weight = np.asfortranarray(np.arange(6, dtype=np.float32).reshape(2, 3))

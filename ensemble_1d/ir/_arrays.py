@@ -25,7 +25,7 @@ def frozen_array(
     *,
     finite: bool = False,
 ) -> AnyArray:
-    """Replace `owner.field` by a read-only array and return it, after checking dtype, shape and finiteness.
+    """Replace `owner.field` by a read-only array of its own data and return it, after checking dtype, shape and values.
 
     Args:
         owner: A frozen dataclass in its `__post_init__`.
@@ -48,7 +48,8 @@ def frozen_array(
     ensure(fits, f"{where} has shape {array.shape}; it must be {tuple('any' if n is None else n for n in shape)}")
     if finite:
         ensure(bool(np.isfinite(array).all()), f"{where} holds NaN or infinity; every entry must be finite")
-    if array.flags.writeable or not array.flags.c_contiguous:
+    # A read-only view is no safe copy: its base may be writable.
+    if array.flags.writeable or not (array.flags.c_contiguous and array.flags.owndata):
         array = np.array(array, order="C", copy=True)
         array.flags.writeable = False
     object.__setattr__(owner, field, array)
