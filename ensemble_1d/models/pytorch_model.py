@@ -15,7 +15,8 @@ from ensemble_1d._require import require
 from ensemble_1d.errors import InvalidInputError, MissingBackendError
 from ensemble_1d.ir import Affine, Chain, Dense, Link, Node
 from ensemble_1d.models.base import BaseModel, Floats32, Floats64, Task
-from ensemble_1d.models.pytorch_training import Rows, TrainingOptions, limited_threads, train
+from ensemble_1d.models.pytorch_training import Rows, TrainingOptions, train
+from ensemble_1d.models.torch_threads import limited_threads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,8 +1,6 @@
 """The training loop of a multilayer perceptron: plain tensors, one shuffled copy an epoch, no DataLoader."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -11,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_1d.errors import InvalidInputError
+from ensemble_1d.models.torch_threads import limited_threads
 
 Floats32 = npt.NDArray[np.float32]
 
@@ -61,17 +60,6 @@ class TrainedNetwork:
     losses: list[float]
     validation_losses: list[float]
     best_epoch: int
-
-
-@contextmanager
-def limited_threads(torch: Any, n_threads: int) -> Iterator[None]:
-    """Bound torch's threads for a while: sums then have one order, and busy neighbours cannot stall small steps."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def train(torch: Any, rows: Rows, validation: Rows | None, n_outputs: int, options: TrainingOptions) -> TrainedNetwork:
