@@ -36,7 +36,7 @@ def yield_checks(make_model: Callable[..., Any]) -> Iterator[Check]:
                 continue
             if "class_weight" in name and not hasattr(model, "class_weight"):
                 continue
-            if learns_weights(model) and check in WITHOUT_FOLDS:
+            if splits_rows(model) and check in WITHOUT_SPLIT:
                 continue
             if "boosted_trees" in name and "XGBoostModel" not in repr(model):
                 continue
@@ -325,13 +325,13 @@ def check_class_weight_is_refused_for_regression(make_model):
         make_model(class_weight="balanced").fit(data.X, data.y)
 
 
-def learns_weights(model: Any) -> bool:
-    """Return whether a model is an ensemble that fits its members on folds too."""
-    return getattr(model, "combine", None) in {"optimized", "greedy"}
+def splits_rows(model: Any) -> bool:
+    """Return whether a model is an ensemble that fits its members on folds too, or holds rows out."""
+    return getattr(model, "combine", None) in {"optimized", "greedy"} or getattr(model, "early_stopping", False)
 
 
-WITHOUT_FOLDS = {checks_input.check_few_rows_are_enough}
-"""Checks of fewer rows than there are folds."""
+WITHOUT_SPLIT = {checks_input.check_few_rows_are_enough}
+"""Checks of too few rows for folds, or to hold one out."""
 CLASSIFICATION_ONLY = {
     check_labels_return_as_given,
     check_labels_of_data_frames_return_as_given,

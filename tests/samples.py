@@ -74,6 +74,11 @@ def boosting(**parameters: Any) -> XGBoostModel:
     return XGBoostModel(**{"n_estimators": 5, "max_depth": 3} | parameters)
 
 
+def stopping(**parameters: Any) -> XGBoostModel:
+    """Return boosting that stops by held-out rows."""
+    return boosting(**{"n_estimators": 15, "early_stopping": True, "n_iter_no_change": 2} | parameters)
+
+
 def network(**parameters: Any) -> PyTorchModel:
     """Return a small network that trains for a moment, on the CPU."""
     return PyTorchModel(
@@ -112,6 +117,8 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "RandomForestModel-regression": _makers(forest, "regression"),
     "XGBoostModel-classification": _makers(boosting, "classification"),
     "XGBoostModel-regression": _makers(boosting, "regression"),
+    "XGBoostModel-stopping-classification": _makers(stopping, "classification"),
+    "XGBoostModel-stopping-regression": _makers(stopping, "regression"),
     "PyTorchModel-classification": _makers(network, "classification"),
     "PyTorchModel-regression": _makers(network, "regression"),
     "Ensemble-soft-classification": _soft("classification"),

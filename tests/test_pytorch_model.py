@@ -170,38 +170,11 @@ def test_early_stopping_stops_where_the_loss_stays_the_same(binary):
     assert (model.best_iteration_, model.n_iter_) == (1, 4)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_rows_are_held_out_by_class(binary, monkeypatch, seed):
-    """Validation rows hold each class in its share, a rare one too, and are not trained on."""
-    y = np.where(np.arange(120) % 12 == 0, "rare", "common")
-    model = network(early_stopping=True, validation_fraction=0.2, max_epochs=1, random_state=seed)
-    splits = []
-    original = type(model)._hold_out
-
-    def record(self, rows, random):
-        splits.append(original(self, rows, random))
-        return splits[-1]
-
-    monkeypatch.setattr(type(model), "_hold_out", record)
-    model.fit(binary.X, y)
-    ((kept, held),) = splits
-    assert np.bincount(kept.y).tolist() == [88, 8]
-    assert np.bincount(held.y).tolist() == [22, 2]
-    assert not {row.tobytes() for row in kept.X} & {row.tobytes() for row in held.X}
-
-
 def test_class_of_one_row_does_not_stop_early_stopping(binary):
     """A class of a single row cannot be split by class, so rows are held out at random."""
     y = np.where(np.arange(120) == 60, "rare", "common").astype(object)
     model = network(early_stopping=True, random_state=0).fit(binary.X, y)
     assert np.isfinite(model.predict_proba(binary.X)).all()
-
-
-def test_early_stopping_needs_rows_to_hold_out(binary):
-    """With too few rows to train and to hold out, the message names the remedy."""
-    model = network(task="regression", early_stopping=True)
-    with pytest.raises(InvalidInputError, match=r"1 row\(s\) of positive weight; .* set early_stopping=False"):
-        model.fit(binary.X[:3], [1.0, 2.0, 3.0], sample_weight=[1.0, 0.0, 0.0])
 
 
 def test_dropout_and_weight_decay_act(regression):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import ClassifierTags, RegressorTags, compute_sample_weight
+from sklearn.utils import ClassifierTags, RegressorTags, compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -102,13 +102,7 @@ class BaseModel(BaseEstimator, ABC):
         if self.task not in {"classification", "regression"}:
             raise InvalidInputError(f"task={self.task!r} is unknown; use 'classification' or 'regression'")
         is_classification = self.task == "classification"
-        with _clear_errors():
-            rows, target = validate_data(
-                self, X, y, dtype=np.float32, ensure_all_finite=self._finite_rule(), y_numeric=not is_classification
-            )
-        weights = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
+        rows, target, weights = self._checked_data(X, y, sample_weight, reset=True)
         class_weight = getattr(self, "class_weight", None)
         if is_classification:
             check_classification_targets(target)
@@ -118,8 +112,9 @@ class BaseModel(BaseEstimator, ABC):
                 raise InvalidInputError(
                     f"y holds one class only, {self.classes_.tolist()}; {rule}: add rows of another"
                 )
-            if class_weight is not None:
-                weights = _class_weights(class_weight, target) * (1.0 if weights is None else weights)
+            factors = self._class_weights(clean)
+            if factors is not None:
+                weights = factors[clean] * (1.0 if weights is None else weights)
         elif class_weight is not None:
             raise InvalidInputError(f"class_weight={class_weight!r} has no meaning for regression; use sample_weight")
         else:
@@ -129,7 +124,33 @@ class BaseModel(BaseEstimator, ABC):
             raise InvalidInputError(
                 f"{given} is 0 for every row; sample weights must contain at least one non-zero number"
             )
-        return np.ascontiguousarray(rows), clean, weights
+        return rows, clean, weights
+
+    def _checked_data(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None, *, reset: bool
+    ) -> tuple[Floats32, npt.NDArray[Any], Floats64 | None]:
+        """Return C-contiguous float32 rows, y and the weights given; learn the features anew or hold X against them."""
+        y_numeric = self.task == "regression"
+        finite = self._finite_rule()
+        with _clear_errors():
+            rows, target = validate_data(
+                self, X, y, reset=reset, dtype=np.float32, ensure_all_finite=finite, y_numeric=y_numeric
+            )
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
+        return np.ascontiguousarray(rows), target, weights
+
+    def _class_weights(self, y: npt.NDArray[Any]) -> Floats64 | None:
+        """Return the weight of each class, given the classes' indices in training, or None for equal ones."""
+        class_weight = getattr(self, "class_weight", None)
+        if class_weight is None:
+            return None
+        weights = np.asarray(compute_class_weight(class_weight, classes=self.classes_, y=self.classes_[y]), np.float64)
+        if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+            rule = "use finite weights >= 0 by label, not all of them 0, or 'balanced'"
+            raise InvalidInputError(f"class_weight={class_weight!r} is no set of weights; {rule}")
+        return weights
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Return the most probable label, or the value, for each row.
@@ -300,15 +321,6 @@ def restored_on_failure(model: BaseModel) -> Iterator[None]:
     except BaseException:
         model.__dict__ = before
         raise
-
-
-def _class_weights(class_weight: Any, y: npt.NDArray[Any]) -> Floats64:
-    """Return the weight of each row's class."""
-    weights = np.asarray(compute_sample_weight(class_weight, y), np.float64)
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
-        rule = "use finite weights >= 0 by label, not all of them 0, or 'balanced'"
-        raise InvalidInputError(f"class_weight={class_weight!r} is no set of weights; {rule}")
-    return weights
 
 
 def _plain_labels(classes: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -1,21 +1,20 @@
 """PyTorchModel: a multilayer perceptron trained by PyTorch."""
 
-import math
 from collections.abc import Iterable
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from joblib import effective_n_jobs
-from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
 
 from ensemble_1d._require import require
 from ensemble_1d.errors import InvalidInputError, MissingBackendError
 from ensemble_1d.ir import Affine, Chain, Dense, Link, Node
-from ensemble_1d.models.base import BaseModel, Floats32, Floats64, Task
-from ensemble_1d.models.pytorch_training import Rows, TrainingOptions, train
+from ensemble_1d.models.base import Floats32, Floats64, Task
+from ensemble_1d.models.early_stopping import EarlyStoppingModel
+from ensemble_1d.models.hold_out import Rows
+from ensemble_1d.models.parameters import check_parameters, is_integer, is_number
+from ensemble_1d.models.pytorch_training import TrainingOptions, train
 from ensemble_1d.models.torch_threads import limited_threads
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ _LARGEST_STANDARDISED = 1e30
 """Standardised inputs beyond this would overflow float32 in the first layer."""
 
 
-class PyTorchModel(BaseModel):
+class PyTorchModel(EarlyStoppingModel):
     """A multilayer perceptron with rectified hidden layers; inputs (and regression targets) are standardised inside.
 
     The fitted network is kept as NumPy arrays: it can be pickled, inspected and lowered without torch.
@@ -38,8 +37,8 @@ class PyTorchModel(BaseModel):
         learning_rate: AdamW's step size.
         batch_size: Rows in a training step.
         max_epochs: Most passes over the training rows.
-        early_stopping: Whether to hold out `validation_fraction` of the rows, stop when their loss has not fallen for
-            `n_iter_no_change` epochs, and keep the best epoch.
+        early_stopping: Whether to hold out `validation_fraction` of the rows (unless `fit` is given validation rows),
+            stop when their loss has not fallen for `n_iter_no_change` epochs, and keep the best epoch.
         validation_fraction: Share of rows held out, in (0, 1).
         n_iter_no_change: Epochs without improvement before stopping.
         class_weight: None, "balanced", or a dict of weights by label; classification only.
@@ -50,7 +49,7 @@ class PyTorchModel(BaseModel):
     Attributes:
         coefs_: Weights of each layer, of shape (n_outputs, n_inputs), float32.
         intercepts_: Biases of each layer, of shape (n_outputs,), float32.
-        input_mean_: Mean of each feature, of shape (n_features,), float32.
+        input_mean_: Mean of each feature in the rows trained on, of shape (n_features,), float32.
         input_scale_: Reciprocal of the standard deviation of each feature (1 where it is constant), float32.
         loss_curve_: Mean training loss of each epoch.
         validation_loss_curve_: Validation loss of each epoch; empty without early stopping.
@@ -68,6 +67,7 @@ class PyTorchModel(BaseModel):
     """
 
     default_name = "pytorch"
+    _rounds_parameter = "max_epochs"
 
     def __init__(
         self,
@@ -103,26 +103,27 @@ class PyTorchModel(BaseModel):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def _fit_backend(self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None) -> None:
-        """Standardise, hold out rows if asked to, train."""
+    def _fit_rounds(self, rows: Rows, validation: Rows | None, seed: int) -> None:
+        """Standardise by the training rows, train."""
         torch = require("torch", extra="torch", caller="PyTorchModel.fit")
-        rng = check_random_state(self.random_state)
-        options = self._training_options(torch, seed=rng.randint(2**31 - 1))
-        weight = sample_weight
-        if weight is not None:
-            X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
-        self.input_mean_, self.input_scale_ = _standardisation(X, weight)
+        options = self._training_options(torch, seed=seed)
+        self.input_mean_, self.input_scale_ = _standardisation(rows.X, rows.weight)
         target_mean, target_scale = 0.0, 1.0
         if self.task == "regression":
-            target_mean = float(np.average(y, weights=weight))
-            target_scale = float(np.sqrt(np.average((y - target_mean) ** 2, weights=weight))) or 1.0
-            y = ((y - target_mean) / target_scale).astype(np.float32)
-        rows = Rows(self._standardised(X), y, None if weight is None else (weight / weight.mean()).astype(np.float32))
-        validation = None
-        if self.early_stopping:
-            rows, validation = self._hold_out(rows, rng)
+            target_mean = float(np.average(rows.y, weights=rows.weight))
+            deviation = np.sqrt(np.average((rows.y - target_mean) ** 2, weights=rows.weight))
+            target_scale = float(deviation) or 1.0
+
+        def standardised(part: Rows) -> Rows:
+            y = part.y
+            if self.task == "regression":
+                y = ((y - target_mean) / target_scale).astype(np.float32)
+            weight = None if part.weight is None else (part.weight / part.weight.mean()).astype(np.float32)
+            return Rows(self._standardised(part.X), y, weight)
+
+        held = None if validation is None else standardised(validation)
         n_classes = len(self.classes_) if self.task == "classification" else 2
-        network = train(torch, rows, validation, n_classes if n_classes > 2 else 1, options)
+        network = train(torch, standardised(rows), held, n_classes if n_classes > 2 else 1, options)
         *hidden, last = network.weights
         self.coefs_ = [*hidden, (last * target_scale).astype(np.float32)]
         *hidden, last = network.biases
@@ -137,23 +138,16 @@ class PyTorchModel(BaseModel):
         sizes = self.hidden_layer_sizes
         rules = {
             "hidden_layer_sizes": (
-                isinstance(sizes, Iterable) and all(_is_integer(size) and size >= 1 for size in sizes),
+                isinstance(sizes, Iterable) and all(is_integer(size) and size >= 1 for size in sizes),
                 "positive widths, for example (64, 32)",
             ),
-            "dropout": (_is_number(self.dropout) and 0 <= self.dropout < 1, "a share in [0, 1)"),
-            "weight_decay": (_is_number(self.weight_decay) and self.weight_decay >= 0, "a number >= 0"),
-            "learning_rate": (_is_number(self.learning_rate) and self.learning_rate > 0, "a number > 0"),
-            "batch_size": (_is_integer(self.batch_size) and self.batch_size >= 1, "an integer >= 1"),
-            "max_epochs": (_is_integer(self.max_epochs) and self.max_epochs >= 1, "an integer >= 1"),
-            "validation_fraction": (
-                _is_number(self.validation_fraction) and 0 < self.validation_fraction < 1,
-                "a share in (0, 1)",
-            ),
-            "n_iter_no_change": (_is_integer(self.n_iter_no_change) and self.n_iter_no_change >= 1, "an integer >= 1"),
+            "dropout": (is_number(self.dropout) and 0 <= self.dropout < 1, "a share in [0, 1)"),
+            "weight_decay": (is_number(self.weight_decay) and self.weight_decay >= 0, "a number >= 0"),
+            "learning_rate": (is_number(self.learning_rate) and self.learning_rate > 0, "a number > 0"),
+            "batch_size": (is_integer(self.batch_size) and self.batch_size >= 1, "an integer >= 1"),
+            "max_epochs": (is_integer(self.max_epochs) and self.max_epochs >= 1, "an integer >= 1"),
         }
-        for name, (good, rule) in rules.items():
-            if not good:
-                raise InvalidInputError(f"{name}={getattr(self, name)!r} is out of range; use {rule}")
+        check_parameters(self, rules)
         return TrainingOptions(
             hidden_layer_sizes=tuple(sizes),
             dropout=self.dropout,
@@ -166,19 +160,6 @@ class PyTorchModel(BaseModel):
             device=_device(torch, self.device),
             n_threads=effective_n_jobs(self.n_jobs),
         )
-
-    def _hold_out(self, rows: Rows, rng: np.random.RandomState) -> tuple[Rows, Rows]:
-        """Split off validation rows, by class where every class has two rows or more."""
-        counts = np.unique(rows.y, return_counts=True)[1] if self.task == "classification" else np.zeros(0, np.int64)
-        n_held = max(1, round(self.validation_fraction * len(rows.X)))
-        if n_held >= len(rows.X):
-            rule = "early_stopping needs rows to train on and rows to hold out; set early_stopping=False"
-            raise InvalidInputError(f"X has {len(rows.X)} row(s) of positive weight; {rule}")
-        by_class = counts.size > 0 and counts.min() >= 2 and len(counts) <= min(n_held, len(rows.X) - n_held)
-        kept, held = train_test_split(
-            np.arange(len(rows.X)), test_size=n_held, random_state=rng, stratify=rows.y if by_class else None
-        )
-        return rows.take(kept), rows.take(held)
 
     def _standardised(self, X: Floats32) -> Floats32:
         """Return (X - mean) / standard deviation in float32, as the program's Affine computes it."""
@@ -219,17 +200,7 @@ class PyTorchModel(BaseModel):
         return Chain(steps=(affine, *layers, Link(kind="sigmoid" if len(self.classes_) == 2 else "softmax")))
 
 
-def _is_integer(value: object) -> bool:
-    """Return whether a value is a whole number of integer type."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    """Return whether a value is a finite real number."""
-    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(float(value))
-
-
-def _standardisation(X: Floats32, weight: Floats64 | None) -> tuple[Floats32, Floats32]:
+def _standardisation(X: Floats32, weight: npt.NDArray[np.floating[Any]] | None) -> tuple[Floats32, Floats32]:
     """Return mean and reciprocal standard deviation of each feature; 1 for a constant one."""
     rows = X.astype(np.float64)
     mean = np.average(rows, axis=0, weights=weight)

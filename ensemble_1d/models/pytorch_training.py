@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_1d.errors import InvalidInputError
+from ensemble_1d.models.hold_out import Rows
 from ensemble_1d.models.torch_threads import limited_threads
 
 Floats32 = npt.NDArray[np.float32]
@@ -28,19 +29,6 @@ class TrainingOptions:
     seed: int
     device: str
     n_threads: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rows:
-    """Rows to train or validate on: standardised inputs, targets, weights or None."""
-
-    X: Floats32
-    y: npt.NDArray[Any]
-    weight: Floats32 | None
-
-    def take(self, part: npt.NDArray[np.int64]) -> "Rows":
-        """Return the rows at the indices `part`."""
-        return Rows(self.X[part], self.y[part], None if self.weight is None else self.weight[part])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +58,7 @@ def train(torch: Any, rows: Rows, validation: Rows | None, n_outputs: int, optio
 
     Args:
         torch: The torch module.
-        rows: Training rows.
+        rows: Training rows: standardised inputs, class indices or float32 targets, float32 weights or None.
         validation: Rows that decide when to stop and which epoch to keep, or None.
         n_outputs: Width of the last layer.
         options: How to train.

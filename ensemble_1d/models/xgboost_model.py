@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from joblib import effective_n_jobs
-from sklearn.utils import check_random_state
 
 from ensemble_1d._require import require
 from ensemble_1d.errors import InvalidInputError, UnsupportedModelError
 from ensemble_1d.ir import Chain, Link, Node
-from ensemble_1d.models.base import BaseModel, Floats32, Floats64, Task
+from ensemble_1d.models.base import Floats32, Floats64, Task
+from ensemble_1d.models.early_stopping import EarlyStoppingModel
+from ensemble_1d.models.hold_out import Rows
 from ensemble_1d.models.tree_assembly import LibraryTree, assemble
 
 if TYPE_CHECKING:
@@ -29,13 +30,20 @@ _LINKS = {
 }
 """What follows the margin under each objective whose output we know."""
 
+_OWN_PARAMETERS = {
+    "early_stopping_rounds": "set early_stopping=True and n_iter_no_change instead",
+    "eval_metric": "early stopping goes by the loss of the objective: leave it out",
+    "n_estimators": "early stopping runs n_estimators rounds at most: set that parameter of XGBoostModel instead",
+}
+"""Arguments of XGBoost that early stopping leaves to this class, and what to do instead."""
 
-class XGBoostModel(BaseModel):
+
+class XGBoostModel(EarlyStoppingModel):
     """Gradient-boosted trees (Chen and Guestrin, KDD 2016, arXiv:1603.02754) by XGBoost; NaN is a value to it.
 
     Args:
         task: "classification" or "regression".
-        n_estimators: Number of boosting rounds.
+        n_estimators: Number of boosting rounds; with `early_stopping` the largest.
         max_depth: Largest depth of a tree.
         learning_rate: Shrinkage of each tree.
         subsample: Share of the rows that each tree sees.
@@ -44,13 +52,20 @@ class XGBoostModel(BaseModel):
         gamma: Smallest gain of a split.
         reg_alpha: L1 penalty on leaf values.
         reg_lambda: L2 penalty on leaf values.
+        early_stopping: Whether to hold out `validation_fraction` of the rows (unless `fit` is given validation rows),
+            stop when their loss has not fallen for `n_iter_no_change` rounds, and keep the rounds up to the best. The
+            loss is that of the objective: log loss, or for regression the root of the mean squared error.
+        validation_fraction: Share of rows held out, in (0, 1).
+        n_iter_no_change: Rounds without improvement before stopping.
         class_weight: None, "balanced", or a dict of weights by label; classification only.
         n_jobs: Threads, as in joblib; None is one.
         random_state: Seed; the same one gives the same model.
         backend_params: Further arguments of XGBoost's scikit-learn estimator, or None.
 
     Attributes:
-        backend_: The fitted XGBClassifier or XGBRegressor; its classes are 0 to n_classes - 1.
+        backend_: The fitted XGBClassifier or XGBRegressor with the rounds kept; its classes are 0 to n_classes - 1.
+        best_iteration_: Number of rounds kept; without early stopping all.
+        n_iter_: Number of rounds run.
         classes_: Labels of shape (n_classes,); classification only.
         n_features_in_: Width of the input.
 
@@ -63,6 +78,7 @@ class XGBoostModel(BaseModel):
     """
 
     default_name = "xgboost"
+    _rounds_parameter = "n_estimators"
 
     def __init__(
         self,
@@ -77,6 +93,9 @@ class XGBoostModel(BaseModel):
         gamma: float = 0.0,
         reg_alpha: float = 0.0,
         reg_lambda: float = 1.0,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
         class_weight: "Mapping[Any, float] | str | None" = None,
         n_jobs: int | None = None,
         random_state: "int | np.random.RandomState | None" = None,
@@ -93,6 +112,9 @@ class XGBoostModel(BaseModel):
         self.gamma = gamma
         self.reg_alpha = reg_alpha
         self.reg_lambda = reg_lambda
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
         self.class_weight = class_weight
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -103,7 +125,7 @@ class XGBoostModel(BaseModel):
         """Whether NaN is a legal feature value: always."""
         return True
 
-    def _fit_backend(self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None) -> None:
+    def _fit_rounds(self, rows: Rows, validation: Rows | None, seed: int) -> None:
         """Fit XGBoost's own estimator."""
         xgboost = require("xgboost", extra="xgboost", caller="XGBoostModel.fit")
         self._check_parameters()
@@ -119,10 +141,25 @@ class XGBoostModel(BaseModel):
             "reg_alpha": self.reg_alpha,
             "reg_lambda": self.reg_lambda,
             "n_jobs": effective_n_jobs(self.n_jobs),
-            "random_state": check_random_state(self.random_state).randint(2**31 - 1),
+            "random_state": seed,
         } | dict(self.backend_params or {})
+        evaluation: dict[str, Any] = {}
+        if validation is not None:
+            stopping = xgboost.callback.EarlyStopping(rounds=self.n_iter_no_change, maximize=False, save_best=True)
+            parameters["callbacks"] = [*(parameters.get("callbacks") or ()), stopping]
+            evaluation = {
+                "eval_set": [(validation.X, validation.y)],
+                "sample_weight_eval_set": None if validation.weight is None else [validation.weight],
+                "verbose": False,
+            }
+        if self.task == "classification":
+            rows = _with_every_class(rows, len(self.classes_))
         backend: XGBClassifier | XGBRegressor = estimator(**parameters)
-        self.backend_ = backend.fit(X, y, sample_weight=sample_weight)
+        self.backend_ = backend.fit(rows.X, rows.y, sample_weight=rows.weight, **evaluation)
+        self.best_iteration_ = self.n_iter_ = backend.get_booster().num_boosted_rounds()
+        if validation is not None:
+            (losses,) = backend.evals_result()["validation_0"].values()
+            self.n_iter_ = len(losses)
 
     def _check_parameters(self) -> None:
         """Refuse what would make predictions mean something else than this class says."""
@@ -130,6 +167,12 @@ class XGBoostModel(BaseModel):
         if not (isinstance(rounds, Integral) and int(rounds) >= 1):
             raise InvalidInputError(f"n_estimators={rounds!r} is no number of rounds; use an integer >= 1")
         further = self.backend_params or {}
+        for name in _OWN_PARAMETERS if self.early_stopping else ("early_stopping_rounds",):
+            if further.get(name) is not None:
+                raise InvalidInputError(f"{name}={further[name]!r} in backend_params; {_OWN_PARAMETERS[name]}")
+        if self.early_stopping and further.get("booster") == "dart":
+            rule = "it scales the trees of earlier rounds, so the best rounds cannot be kept as they were"
+            raise InvalidInputError(f"early_stopping=True with the XGBoost booster 'dart': {rule}; use 'gbtree'")
         missing = further.get("missing", np.nan)
         if not (isinstance(missing, Real) and np.isnan(float(missing))):
             raise InvalidInputError(f"missing={missing!r} in backend_params; NaN marks a missing value here: recode X")
@@ -168,6 +211,16 @@ class XGBoostModel(BaseModel):
             average=False,
         )
         return Chain(steps=(table, Link(kind=link))) if link else table
+
+
+def _with_every_class(rows: Rows, n_classes: int) -> Rows:
+    """Return the rows and, of each class without one, a copy of a row at weight zero: XGBClassifier asks for them."""
+    lacking = np.setdiff1d(np.arange(n_classes), rows.y)
+    if not lacking.size:
+        return rows
+    weight = np.ones(len(rows.X)) if rows.weight is None else rows.weight
+    X = np.vstack([rows.X, rows.X[np.zeros_like(lacking)]])
+    return Rows(X, np.append(rows.y, lacking), np.append(weight, np.zeros(len(lacking))))
 
 
 def _known_link(learner: dict[str, Any]) -> Any:

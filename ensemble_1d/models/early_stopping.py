@@ -1,0 +1,137 @@
+"""EarlyStoppingModel: models fitted in rounds that stop when the loss of validation rows falls no more."""
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils import check_random_state
+
+from ensemble_1d.errors import InvalidInputError
+from ensemble_1d.models.base import BaseModel, Floats32, Floats64, restored_on_failure
+from ensemble_1d.models.hold_out import Rows, hold_out
+from ensemble_1d.models.parameters import check_parameters, is_integer, is_number
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class EarlyStoppingModel(BaseModel):
+    """A model fitted in rounds; with `early_stopping`, only the rounds up to the best one are kept.
+
+    A backend implements `_fit_rounds` in place of `_fit_backend`, sets `best_iteration_` and `n_iter_`, and names in
+    `_rounds_parameter` its parameter with the largest number of rounds.
+
+    Attributes:
+        best_iteration_: Number of rounds kept.
+        n_iter_: Number of rounds run.
+    """
+
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: int
+    class_weight: "Mapping[Any, float] | str | None"
+    random_state: "int | np.random.RandomState | None"
+    best_iteration_: int
+    n_iter_: int
+    _rounds_parameter: ClassVar[str]
+
+    @abstractmethod
+    def _fit_rounds(self, rows: Rows, validation: Rows | None, seed: int) -> None:
+        """Fit on rows of positive weight; keep the rounds best on the validation rows, or all if there are none."""
+
+    def fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        *,
+        X_val: npt.ArrayLike | None = None,
+        y_val: npt.ArrayLike | None = None,
+        sample_weight_val: npt.ArrayLike | None = None,
+    ) -> Self:
+        """Fit the model.
+
+        Args:
+            X: Array-like or data frame of shape (n_samples, n_features); computed with as float32.
+            y: Labels of any type that sorts, or numbers for regression, of shape (n_samples,).
+            sample_weight: Non-negative weights of shape (n_samples,), or None for equal ones.
+            X_val: Validation rows of shape (n_validation, n_features) that decide when to stop, in place of rows held
+                out of X; only with `early_stopping=True`.
+            y_val: Their labels or numbers, of shape (n_validation,). Rows of a class that y lacks are left out.
+            sample_weight_val: Their non-negative weights, of shape (n_validation,), or None for equal ones; multiplied
+                by `class_weight` like those of X.
+
+        Returns:
+            The model itself.
+
+        Raises:
+            InvalidInputError: If a parameter is unknown, y holds a single class, or the validation rows do not fit
+                those of X, are given in part or without `early_stopping=True`, or none of them can be used.
+            ValueError: If X or y is empty, not numeric, not finite where it must be, or their lengths differ.
+            MissingBackendError: If the backend is not installed.
+        """
+        optional = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+        given = ", ".join(name for name, value in optional.items() if value is not None)
+        if given and not self.early_stopping:
+            remedy = "set early_stopping=True or fit without them"
+            raise InvalidInputError(f"{given} given, and early_stopping=False uses no validation rows; {remedy}")
+        with restored_on_failure(self):
+            rows, target, weights = self._begin_fit(X, y, sample_weight)
+            validation = None
+            if X_val is not None and y_val is not None:
+                trained = target if weights is None else target[weights > 0]
+                factors = self._class_weights(target)
+                validation = self._given_rows(X_val, y_val, sample_weight_val, trained=trained, factors=factors)
+            elif given:
+                raise InvalidInputError(f"{given} given alone; validation rows are X_val and y_val: give both or none")
+            self._fit_backend(rows, target, weights, validation)
+        return self
+
+    def _fit_backend(
+        self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None, given: Rows | None = None
+    ) -> None:
+        """Fit the rounds with the validation rows given, or with rows held out if asked to, or with none."""
+        fraction = self.validation_fraction
+        rules = {
+            "early_stopping": (isinstance(self.early_stopping, bool | np.bool_), "True or False"),
+            "validation_fraction": (is_number(fraction) and 0 < fraction < 1, "a share in (0, 1)"),
+            "n_iter_no_change": (is_integer(self.n_iter_no_change) and self.n_iter_no_change >= 1, "an integer >= 1"),
+        }
+        check_parameters(self, rules)
+        rng = check_random_state(self.random_state)
+        seed = rng.randint(2**31 - 1)
+        rows, validation = Rows(X, y, sample_weight).of_positive_weight(), given
+        if self.early_stopping and validation is None:
+            rows, validation = hold_out(rows, fraction, rng, by_class=self.task == "classification")
+        self._fit_rounds(rows, validation, seed)
+
+    def _given_rows(
+        self,
+        X_val: npt.ArrayLike,
+        y_val: npt.ArrayLike,
+        sample_weight_val: npt.ArrayLike | None,
+        *,
+        trained: npt.NDArray[Any],
+        factors: Floats64 | None,
+    ) -> Rows:
+        """Return clean validation rows of positive weight and of the classes `trained` on, weighted by class."""
+        try:
+            rows, target, weights = self._checked_data(X_val, y_val, sample_weight_val, reset=False)
+        except ValueError as error:
+            raise InvalidInputError(f"the validation rows do not fit: {error}") from error
+        if self.task == "regression":
+            usable = Rows(rows, np.asarray(target, np.float64), weights).of_positive_weight()
+        else:
+            class_of = {label: i for i, label in enumerate(self.classes_.tolist())}
+            classes = np.array([class_of.get(label, -1) for label in target.tolist()], np.int64)
+            if factors is not None:
+                weights = factors[classes] * (1.0 if weights is None else weights)
+            known = np.flatnonzero(np.isin(classes, trained))
+            usable = Rows(rows, classes, weights).take(known).of_positive_weight()
+        if not len(usable.X):
+            rule = "early_stopping needs rows of positive weight, of classes that are trained on"
+            raise InvalidInputError(
+                f"none of the {len(rows)} row(s) of X_val can be used; {rule}: give some, or no X_val"
+            )
+        return usable
