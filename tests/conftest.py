@@ -1,12 +1,16 @@
 """Fixtures that several test modules use: small data sets, and every model in every task."""
 
 import os
+import sys
 
 # Before NumPy, XGBoost or torch load their thread pools: workers of pytest-xdist share the cores, and a spinning thread
 # would keep the others waiting.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+# Figures are drawn with no window, on a desktop too.
+os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest  # noqa: E402 -- after the environment is set
 
@@ -43,6 +47,14 @@ def regression() -> Sample:
 def missing() -> Sample:
     """The rows of `binary` with every seventh value missing."""
     return sample("missing")
+
+
+@pytest.fixture
+def closed_figures():
+    """Figures that the test leaves open are closed after it."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(params=list(MAKERS))

@@ -107,7 +107,7 @@ def test_model_class_loads_no_backend(name):
     code = f"import ensemble_1d; print(repr(ensemble_1d.{name}()), ensemble_1d.{name}().get_params(), *sys.modules)"
     loaded = set(run_python(code).stdout.decode().split())
     assert {"numpy", "sklearn"} <= loaded
-    assert not loaded & {"xgboost", "torch", "sklearn.ensemble", "polars"}
+    assert not loaded & {"xgboost", "torch", "sklearn.ensemble", "polars", "matplotlib"}
 
 
 def test_version_is_that_of_the_distribution():
@@ -125,13 +125,14 @@ def test_package_is_marked_as_typed():
     assert (PACKAGE / "py.typed").is_file()
 
 
+@pytest.mark.usefixtures("closed_figures")
 @pytest.mark.parametrize("name", ["ensemble_1d", *MODULES])
 def test_examples_in_docstrings_run(name):
     """Every example of a docstring gives what it shows."""
     module = importlib.import_module(name)
     text = inspect.getsource(module)
-    for backend in ("xgboost", "torch"):
-        if re.search({"xgboost": r">>> .*XGBoostModel", "torch": r">>> .*PyTorchModel"}[backend], text):
+    for backend, use in {"xgboost": "XGBoostModel", "torch": "PyTorchModel", "matplotlib": "plot_"}.items():
+        if re.search(rf">>> .*{use}", text):
             pytest.importorskip(backend)
     result = doctest.testmod(module, report=True)
     assert result.failed == 0

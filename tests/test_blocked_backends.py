@@ -77,6 +77,27 @@ except sklearn.exceptions.NotFittedError:
     assert issubclass(MissingBackendError, EnsembleError)
 
 
+@pytest.mark.parametrize("name", ["plot_weights", "plot_reliability", "plot_confusion"])
+def test_plot_without_matplotlib(name):
+    """The module is imported; each function raises an ImportError with the pip command."""
+    code = f"""
+import pickle
+from ensemble_1d import Ensemble, MissingBackendError, RandomForestModel
+from ensemble_1d.plotting import {name}
+X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1]
+ensemble = Ensemble([RandomForestModel(n_estimators=2)], random_state=0).fit(X, y)
+try:
+    {name}(ensemble{"" if name == "plot_weights" else ", X, y"})
+except MissingBackendError as error:
+    sys.stdout.buffer.write(pickle.dumps((str(error), error.name)))
+"""
+    message, missing = pickle.loads(run_python(code, blocked=["matplotlib"]).stdout)  # noqa: S301
+    assert message == (
+        f'{name} needs matplotlib, which is not installed. Install it with: pip install "ensemble-1d[viz]"'
+    )
+    assert missing == "matplotlib"
+
+
 @pytest.mark.parametrize("way", ["finder", "sys.modules"])
 def test_ensemble_without_xgboost(way):
     """The default members are the forest alone with a warning; asking for XGBoostModel is an error."""
