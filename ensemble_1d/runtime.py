@@ -11,13 +11,16 @@ from ensemble_1d.ir import (
     Affine,
     Chain,
     Combine,
+    Concat,
     Dense,
     Dequantize,
     IntegerCombine,
     IntegerDense,
     IntegerLink,
+    IntegerLog,
     IntegerTreeTable,
     Link,
+    Log,
     Node,
     Program,
     Quantize,
@@ -25,7 +28,7 @@ from ensemble_1d.ir import (
     Select,
     TreeTable,
 )
-from ensemble_1d.runtime_integer import combine_members, dense, link, quantize, requantize
+from ensemble_1d.runtime_integer import combine_members, dense, link, log2_probability, quantize, requantize
 
 Numbers: TypeAlias = npt.NDArray[Any]
 Visit: TypeAlias = Callable[[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.bool_]], None]
@@ -92,6 +95,10 @@ def evaluate(node: Node, x: Numbers) -> Numbers:
             return (x.astype(np.float32) - node.offset) * node.scale
         case Link():
             return _link(node, x.astype(np.float64))
+        case Log():
+            return np.log(np.maximum(x.astype(np.float64), node.floor)) * node.scale
+        case Concat():
+            return np.hstack([evaluate(member, x) for member in node.members])
         case Combine():
             return combine_outputs(node.rule, node.weights, [evaluate(member, x) for member in node.members])
         case Quantize():
@@ -104,6 +111,8 @@ def evaluate(node: Node, x: Numbers) -> Numbers:
             return requantize(node, x.astype(np.int64))
         case IntegerLink():
             return link(node, x.astype(np.int64))
+        case IntegerLog():
+            return log2_probability(node, x.astype(np.int64))
         case IntegerCombine():
             return combine_members(node, [evaluate(member, x).astype(np.int64) for member in node.members])
         case Dequantize():

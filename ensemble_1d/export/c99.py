@@ -9,7 +9,7 @@ import numpy as np
 from ensemble_1d.export.c99_nodes import render
 from ensemble_1d.export.c99_text import array, comment, label_table
 from ensemble_1d.ir import Dequantize, Program, Quantize
-from ensemble_1d.ir.fixed_point import EXP2_TABLE
+from ensemble_1d.ir.fixed_point import EXP2_TABLE, LOG2_TABLE
 
 
 def c99_header(program: Program, name: str) -> str:
@@ -44,8 +44,9 @@ def c99_header(program: Program, name: str) -> str:
 def _kernels(name: str) -> str:
     """Return the fixed code under the model's own prefix, without the comment that opens its file."""
     _, _, text = files("ensemble_1d.export").joinpath("c99_kernels.h").read_text(encoding="utf-8").partition("*/\n")
-    table = textwrap.indent(textwrap.fill(", ".join(map(str, EXP2_TABLE)), 100), " " * 8).strip()
-    text = text.replace("E1D_EXP2_TABLE", f"\n        {table}\n    ")
+    for marker, entries in (("E1D_EXP2_TABLE", EXP2_TABLE), ("E1D_LOG2_TABLE", LOG2_TABLE)):
+        table = textwrap.indent(textwrap.fill(", ".join(map(str, entries)), 100), " " * 8).strip()
+        text = text.replace(marker, f"\n        {table}\n    ")
     return "\n" + text.replace("e1d_", f"{name}_").replace("E1D_", f"{name.upper()}_")
 
 

@@ -100,6 +100,27 @@ static inline void e1d_sigmoid(int32_t *y)
     y[0] = 32768 - y[1];
 }
 
+/* n probabilities in Q15, not below the floor, become logarithms in base 2 with 12 fraction bits, in place. */
+static inline void e1d_log2(int32_t *y, int32_t n, int32_t floor)
+{
+    static const uint16_t table[33] = {E1D_LOG2_TABLE};
+    int32_t i;
+    for (i = 0; i < n; i++) {
+        int32_t mantissa = y[i] < floor ? floor : y[i];
+        int32_t whole = 0;
+        int32_t lower;
+        int32_t rise;
+        while (mantissa < 32768) {
+            mantissa <<= 1;
+            whole += 4096;
+        }
+        mantissa -= 32768;
+        lower = (int32_t)table[mantissa >> 10];
+        rise = ((int32_t)table[(mantissa >> 10) + 1] - lower) * (mantissa & 1023);
+        y[i] = lower + ((rise + 512) >> 10) - whole;
+    }
+}
+
 /* The probability of the second class becomes those of both, in place. */
 static inline void e1d_complement(int32_t *y)
 {

@@ -12,13 +12,16 @@ from ensemble_1d.ir import (
     Affine,
     Chain,
     Combine,
+    Concat,
     Dense,
     Dequantize,
     IntegerCombine,
     IntegerDense,
     IntegerLink,
+    IntegerLog,
     IntegerTreeTable,
     Link,
+    Log,
     Node,
     Quantize,
     Requantize,
@@ -28,6 +31,9 @@ from ensemble_1d.ir import (
     smallest_dtype,
 )
 from ensemble_1d.ir.nodes_integer import INDEX
+
+_IN_PLACE = (Requantize, IntegerLink, IntegerLog)
+"""What can write over its input."""
 
 
 def render(node: Node, n_inputs: int, source: str, prefix: str, label: str) -> list[str]:
@@ -49,6 +55,11 @@ def render(node: Node, n_inputs: int, source: str, prefix: str, label: str) -> l
     match node:
         case Chain():
             return _chain(node, n_inputs, source, prefix, label)
+        case IntegerLog():
+            call = _in_place_call(node, n_inputs, prefix, "y")
+            return [_function(label, source, f"{_copy(n_inputs)}\n{call}")]
+        case Concat():
+            return _concat(node, n_inputs, source, prefix, label)
         case IntegerCombine():
             return _combine(node, n_inputs, source, prefix, label)
         case IntegerTreeTable():
@@ -60,14 +71,14 @@ def render(node: Node, n_inputs: int, source: str, prefix: str, label: str) -> l
             loop = f"int32_t i;\nfor (i = 0; i < {n_inputs}; i++) {{\n    y[i] = {call};\n}}"
             return [*tables, _function(label, source, loop)]
         case IntegerLink():
-            copy = f"int32_t i;\nfor (i = 0; i < {n_inputs}; i++) {{\n    y[i] = (int32_t)x[i];\n}}"
-            return [_function(label, source, f"{copy}\n{_link_call(node, n_inputs, prefix, 'y')}")]
+            call = _in_place_call(node, n_inputs, prefix, "y")
+            return [_function(label, source, f"{_copy(n_inputs)}\n{call}")]
         case Select():
             column = array(f"{label}_column", smallest_dtype(node.column, INDEX))
             size = len(node.column)
             loop = f"int32_t i;\nfor (i = 0; i < {size}; i++) {{\n    y[i] = (int32_t)x[{label}_column[i]];\n}}"
             return [column, _function(label, source, loop)]
-        case TreeTable() | Dense() | Affine() | Link() | Combine() | Quantize() | Dequantize():
+        case TreeTable() | Dense() | Affine() | Link() | Log() | Combine() | Quantize() | Dequantize():
             raise InvalidProgramError(f"{type(node).__name__} has no integer C code; quantize the program first")
         case _:
             assert_never(node)
@@ -78,8 +89,15 @@ def _function(label: str, source: str, body: str) -> str:
     return f"\nstatic inline void {label}(const {source} *x, int32_t *y)\n{{\n{textwrap.indent(body, '    ')}\n}}"
 
 
-def _link_call(node: IntegerLink, n_inputs: int, prefix: str, buffer: str) -> str:
-    """Return the statement that turns scores into probabilities in place."""
+def _copy(n_inputs: int) -> str:
+    """Return the statements that copy the input to the output."""
+    return f"int32_t i;\nfor (i = 0; i < {n_inputs}; i++) {{\n    y[i] = (int32_t)x[i];\n}}"
+
+
+def _in_place_call(node: IntegerLink | IntegerLog, n_inputs: int, prefix: str, buffer: str) -> str:
+    """Return the statement that turns scores into probabilities, or probabilities into logarithms, in place."""
+    if isinstance(node, IntegerLog):
+        return f"{prefix}_log2({buffer}, {n_inputs}, {node.floor});"
     if node.kind == "softmax":
         return f"{prefix}_softmax({buffer}, {n_inputs});"
     return f"{prefix}_{node.kind}({buffer});"
@@ -95,15 +113,14 @@ def _chain(node: Chain, n_inputs: int, source: str, prefix: str, label: str) -> 
     current, current_type = "x", source
     sizes: dict[str, int] = {}
     for i, step in enumerate(node.steps):
-        in_place = isinstance(step, Requantize | IntegerLink)
-        if in_place and current != "x":
+        if isinstance(step, _IN_PLACE) and current != "x":
             sizes[current] = max(sizes.get(current, 0), widths[i + 1])
-            if isinstance(step, IntegerLink):
-                lines.append(_link_call(step, widths[i], prefix, current))
+            if not isinstance(step, Requantize):
+                lines.append(_in_place_call(step, widths[i], prefix, current))
                 continue
             target = current
         else:
-            rest_in_place = all(isinstance(later, Requantize | IntegerLink) for later in node.steps[i + 1 :])
+            rest_in_place = all(isinstance(later, _IN_PLACE) for later in node.steps[i + 1 :])
             target = "y" if rest_in_place else "b" if current == "a" else "a"
             sizes[target] = max(sizes.get(target, 0), widths[i + 1])
         definitions += render(step, widths[i], current_type, prefix, f"{label}_{i}")
@@ -111,6 +128,18 @@ def _chain(node: Chain, n_inputs: int, source: str, prefix: str, label: str) -> 
         current, current_type = target, "int32_t"
     buffers = [f"int32_t {name}[{sizes[name]}];" for name in ("a", "b") if name in sizes]
     return [*definitions, _function(label, source, "\n".join([*buffers, *lines]))]
+
+
+def _concat(node: Concat, n_inputs: int, source: str, prefix: str, label: str) -> list[str]:
+    """Return a function whose members write side by side."""
+    definitions: list[str] = []
+    lines: list[str] = []
+    first = 0
+    for i, member in enumerate(node.members):
+        definitions += render(member, n_inputs, source, prefix, f"{label}_m{i}")
+        lines.append(f"{label}_m{i}(x, y + {first});" if first else f"{label}_m{i}(x, y);")
+        first += output_width(member, n_inputs)
+    return [*definitions, _function(label, source, "\n".join(lines))]
 
 
 def _combine(node: IntegerCombine, n_inputs: int, source: str, prefix: str, label: str) -> list[str]:

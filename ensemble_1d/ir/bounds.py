@@ -11,18 +11,21 @@ import numpy.typing as npt
 
 from ensemble_1d.errors import InvalidProgramError
 from ensemble_1d.ir._arrays import ensure
-from ensemble_1d.ir.fixed_point import INT32_MAX, PROBABILITY_BITS
+from ensemble_1d.ir.fixed_point import INT32_MAX, LOGIT_BITS, PROBABILITY_BITS
 from ensemble_1d.ir.nodes import (
     Affine,
     Chain,
     Combine,
+    Concat,
     Dense,
     Dequantize,
     IntegerCombine,
     IntegerDense,
     IntegerLink,
+    IntegerLog,
     IntegerTreeTable,
     Link,
+    Log,
     Node,
     Quantize,
     Requantize,
@@ -70,9 +73,16 @@ def output_bounds(node: Node, low: npt.NDArray[np.int64], high: npt.NDArray[np.i
                 ensure(proper, f"complement gets {low.min()}..{high.max()}; it takes a Q15 probability, 0..32768")
             _fits(np.array([high.max() - min(low.min(), 0), max(high.max(), 0) - low.min()]), "IntegerLink")
             return _probability_bounds(2 if node.kind != "softmax" else len(low))
+        case IntegerLog():
+            proper = int(low.min()) >= 0 and int(high.max()) <= 2**PROBABILITY_BITS
+            ensure(proper, f"IntegerLog gets {low.min()}..{high.max()}; it takes Q15 probabilities, 0..32768")
+            return np.full(len(low), log2_floor(node.floor), np.int64), np.zeros(len(low), np.int64)
+        case Concat():
+            bounds = [output_bounds(member, low, high) for member in node.members]
+            return np.concatenate([each[0] for each in bounds]), np.concatenate([each[1] for each in bounds])
         case IntegerCombine():
             return _combine_bounds(node, low, high)
-        case TreeTable() | Dense() | Affine() | Link() | Combine() | Quantize() | Dequantize():
+        case TreeTable() | Dense() | Affine() | Link() | Log() | Combine() | Quantize() | Dequantize():
             raise InvalidProgramError(f"{type(node).__name__} has no place between Quantize and Dequantize")
         case _:
             assert_never(node)
@@ -82,6 +92,11 @@ def _fits(magnitude: npt.NDArray[np.int64], name: str) -> None:
     """Refuse an intermediate of more than 32 bits."""
     largest = int(magnitude.max())
     ensure(largest <= INT32_MAX, f"{name} could reach {largest}, beyond 32 bits; use fewer bits or a smaller model")
+
+
+def log2_floor(floor: int) -> int:
+    """Return a lower bound of the logarithm of a Q15 probability: that of the power of two below it."""
+    return (floor.bit_length() - 1 - PROBABILITY_BITS) << LOGIT_BITS
 
 
 def _probability_bounds(n_outputs: int) -> Bounds:

@@ -1,4 +1,4 @@
-"""The closed union of nodes, and the two that only route columns: Chain and Select."""
+"""The closed union of nodes, and those that only route columns: Chain, Select and Concat."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -7,12 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_1d.ir._arrays import ensure, frozen_array
-from ensemble_1d.ir.nodes_float import Affine, Combine, Dense, Link, TreeTable
+from ensemble_1d.ir.nodes_float import Affine, Combine, Dense, Link, Log, TreeTable, check_members
 from ensemble_1d.ir.nodes_integer import (
     Dequantize,
     IntegerCombine,
     IntegerDense,
     IntegerLink,
+    IntegerLog,
     IntegerTreeTable,
     Quantize,
     Requantize,
@@ -22,18 +23,22 @@ __all__ = [
     "Affine",
     "Chain",
     "Combine",
+    "Concat",
     "Dense",
     "Dequantize",
     "FloatNode",
     "IntegerCombine",
     "IntegerDense",
     "IntegerLink",
+    "IntegerLog",
     "IntegerNode",
     "IntegerTreeTable",
     "Link",
+    "Log",
     "Node",
     "Quantize",
     "Requantize",
+    "Routing",
     "Select",
     "TreeTable",
 ]
@@ -70,8 +75,26 @@ class Select:
         ensure(column.size > 0 and int(column.min()) >= 0, "Select.column must name one column or more, from 0 on")
 
 
-FloatNode: TypeAlias = TreeTable | Dense | Affine | Link | Combine
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Concat:
+    """Members that see the same input, their outputs side by side; float or integer.
+
+    Attributes:
+        members: At least one node.
+        names: What the members are called, for reports; one for each, or none at all.
+    """
+
+    members: "tuple[Node, ...]"
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the members."""
+        check_members(self.members, self.names, "Concat")
+
+
+FloatNode: TypeAlias = TreeTable | Dense | Affine | Link | Log | Combine
 IntegerNode: TypeAlias = (
-    Quantize | IntegerTreeTable | IntegerDense | Requantize | IntegerLink | IntegerCombine | Dequantize
+    Quantize | IntegerTreeTable | IntegerDense | Requantize | IntegerLink | IntegerLog | IntegerCombine | Dequantize
 )
-Node: TypeAlias = FloatNode | IntegerNode | Chain | Select
+Routing: TypeAlias = Chain | Select | Concat
+Node: TypeAlias = FloatNode | IntegerNode | Routing

@@ -1,5 +1,6 @@
 """The float nodes of a Program: what each computes is said here, and computed in `runtime`."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -119,6 +120,24 @@ class Affine:
         ensure(n_features > 0, "Affine has no column; give it at least one")
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Log:
+    """Scaled log-probabilities, `log(max(x, floor)) * scale` in natural logarithms, in float64.
+
+    Attributes:
+        floor: Smallest probability told from zero, in (0, 1].
+        scale: A positive factor: the reciprocal of a temperature.
+    """
+
+    floor: float
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check floor and scale."""
+        ensure(0 < self.floor <= 1, f"Log.floor is {self.floor}; use a probability in (0, 1]")
+        ensure(0 < self.scale < math.inf, f"Log.scale is {self.scale}; use a finite number > 0")
+
+
 LinkKind = Literal["softmax", "sigmoid", "complement"]
 
 
@@ -163,14 +182,19 @@ class Combine:
 
     def __post_init__(self) -> None:
         """Check the members, the weights and the rule."""
-        check_members(self.members, self.names, self.rule, "Combine")
+        check_members(self.members, self.names, "Combine")
+        check_rule(self.rule, "Combine")
         weights = frozen_array(self, "weights", [np.float64], (len(self.members),), finite=True)
         good = bool((weights >= 0).all()) and abs(float(weights.sum()) - 1.0) < 1e-9
         ensure(good, f"Combine.weights is {weights}; use non-negative numbers with a sum of 1")
 
 
-def check_members(members: tuple[object, ...], names: tuple[str, ...], rule: str, owner: str) -> None:
-    """Refuse a combination without members, with a wrong number of names or with an unknown rule."""
+def check_rule(rule: str, owner: str) -> None:
+    """Refuse an unknown rule."""
+    ensure(rule in {"mean", "vote"}, f"{owner}.rule is {rule!r}; use 'mean' or 'vote'")
+
+
+def check_members(members: tuple[object, ...], names: tuple[str, ...], owner: str) -> None:
+    """Refuse a node without members, or with a wrong number of names."""
     ensure(isinstance(members, tuple) and len(members) > 0, f"{owner}.members must be a tuple of one node or more")
     ensure(len(names) in {0, len(members)}, f"{owner}.names has {len(names)} entries; give {len(members)}, or none")
-    ensure(rule in {"mean", "vote"}, f"{owner}.rule is {rule!r}; use 'mean' or 'vote'")

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from ensemble_1d.ir._arrays import check_tree_structure, ensure, frozen_array
 from ensemble_1d.ir.fixed_point import CODE_STEPS, PROBABILITY_BITS
-from ensemble_1d.ir.nodes_float import LinkKind, check_link_kind, check_members, check_output_columns
+from ensemble_1d.ir.nodes_float import LinkKind, check_link_kind, check_members, check_output_columns, check_rule
 
 if TYPE_CHECKING:
     from ensemble_1d.ir.nodes import Node
@@ -210,6 +210,22 @@ class IntegerLink:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class IntegerLog:
+    """From Q15 probabilities to logarithms in base 2 with 12 fraction bits; see `runtime_integer.log2_probability`.
+
+    Attributes:
+        floor: Smallest probability told from zero, in Q15: 1 to 32768.
+    """
+
+    floor: int
+
+    def __post_init__(self) -> None:
+        """Check the floor."""
+        inside = 1 <= self.floor <= 2**PROBABILITY_BITS
+        ensure(inside, f"IntegerLog.floor is {self.floor}; use a Q15 probability, 1 to 32768")
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class IntegerCombine:
     """Members combined in Q15: `(sum(weight * output) + 2**14) >> 15`, or votes.
 
@@ -229,7 +245,8 @@ class IntegerCombine:
 
     def __post_init__(self) -> None:
         """Check the members, the weights and the rule."""
-        check_members(self.members, self.names, self.rule, "IntegerCombine")
+        check_members(self.members, self.names, "IntegerCombine")
+        check_rule(self.rule, "IntegerCombine")
         weights = frozen_array(self, "weights", [np.int32], (len(self.members),))
         short = 2**PROBABILITY_BITS - int(self.weights.sum(dtype=np.int64))
         good = bool((self.weights >= 0).all()) and 0 <= short < len(self.members)

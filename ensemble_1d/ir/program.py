@@ -10,7 +10,7 @@ from ensemble_1d.errors import InvalidProgramError
 from ensemble_1d.ir._arrays import ensure
 from ensemble_1d.ir.bounds import output_bounds
 from ensemble_1d.ir.fixed_point import CODE_HIGH, MISSING_CODE, PROBABILITY_BITS
-from ensemble_1d.ir.nodes import Chain, Combine, Dequantize, IntegerCombine, IntegerNode, Node, Quantize, Select
+from ensemble_1d.ir.nodes import Chain, Combine, Dequantize, IntegerCombine, IntegerNode, Node, Quantize, Routing
 from ensemble_1d.ir.walk import accepts_missing, descendants, node_bytes, output_width
 
 PROGRAM_VERSION: Final = 1
@@ -88,9 +88,7 @@ class Program:
 
     def _check_integers(self) -> None:
         """Refuse a mixture of float and integer nodes, and any integer that could overflow."""
-        found = [
-            isinstance(each, IntegerNode) for each in descendants(self.root) if not isinstance(each, Chain | Select)
-        ]
+        found = [isinstance(each, IntegerNode) for each in descendants(self.root) if not isinstance(each, Routing)]
         if not any(found):
             return
         steps = self.root.steps if isinstance(self.root, Chain) else ()

@@ -11,13 +11,16 @@ from ensemble_1d.ir.nodes import (
     Affine,
     Chain,
     Combine,
+    Concat,
     Dense,
     Dequantize,
     IntegerCombine,
     IntegerDense,
     IntegerLink,
+    IntegerLog,
     IntegerTreeTable,
     Link,
+    Log,
     Node,
     Quantize,
     Requantize,
@@ -32,7 +35,7 @@ def descendants(node: Node) -> Iterator[Node]:
     match node:
         case Chain():
             children = node.steps
-        case Combine() | IntegerCombine():
+        case Combine() | IntegerCombine() | Concat():
             children = node.members
         case _:
             children = ()
@@ -82,7 +85,7 @@ def output_width(node: Node, n_inputs: int) -> int:
                 ensure(n_inputs >= 2, f"softmax got {n_inputs} column; it needs two or more")
                 return n_inputs
             return _match_width(node.kind, 1, n_inputs, 2)
-        case Dequantize():
+        case Log() | IntegerLog() | Dequantize():
             return n_inputs
         case Select():
             return _width_after_reading(int(node.column.max()), n_inputs, len(node.column), "Select")
@@ -90,6 +93,8 @@ def output_width(node: Node, n_inputs: int) -> int:
             for step in node.steps:
                 n_inputs = output_width(step, n_inputs)
             return n_inputs
+        case Concat():
+            return sum(output_width(member, n_inputs) for member in node.members)
         case Combine() | IntegerCombine():
             widths = {output_width(member, n_inputs) for member in node.members}
             ensure(

@@ -39,7 +39,7 @@ def with_affine_meaning(
 
 
 def quantize_network(
-    steps: Sequence[Affine | Dense], codes: Scores, X: npt.NDArray[np.float32], *, bits: int
+    steps: Sequence[Affine | Dense], codes: Scores, X: npt.NDArray[np.floating[Any]], *, bits: int
 ) -> Scores:
     """Return the integer form of a network and the meaning of its last sums.
 
@@ -51,7 +51,7 @@ def quantize_network(
     Args:
         steps: An optional Affine, then Dense layers.
         codes: The scores of the input columns.
-        X: Calibration rows that the network reads, of shape (n_samples, n_inputs), float32.
+        X: What these columns hold for the calibration rows, of shape (n_samples, n_inputs).
         bits: Bits of a weight, 2 to 16.
 
     Returns:
