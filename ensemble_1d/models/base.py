@@ -58,6 +58,12 @@ class BaseModel(BaseEstimator, ABC):
     default_name: ClassVar[str] = "model"
     """What an Ensemble calls a member of this class that has no name."""
 
+    _sums_depend_on_threads: ClassVar[bool] = False
+    """Whether another number of threads gives other last bits: then an Ensemble does not choose it."""
+
+    _holds_python_lock: ClassVar[bool] = False
+    """Whether a fit is many short calls, so that two of them in one process only wait for each other."""
+
     @abstractmethod
     def _fit_backend(self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None) -> None:
         """Fit on clean rows; y holds class indices (int64) or targets (float64)."""
@@ -314,8 +320,16 @@ def restored_on_failure(model: BaseModel) -> Iterator[None]:
 
     Fitting sets attributes and changes none in place, so a shallow copy holds the whole state.
     """
+    with undone_on_failure(model):
+        kept = {name: value for name, value in vars(model).items() if name.startswith("_") or not name.endswith("_")}
+        model.__dict__ = kept
+        yield
+
+
+@contextmanager
+def undone_on_failure(model: BaseModel) -> Iterator[None]:
+    """Change a model, or leave it as it was if that fails."""
     before = dict(vars(model))
-    model.__dict__ = {name: value for name, value in before.items() if name.startswith("_") or not name.endswith("_")}
     try:
         yield
     except BaseException:

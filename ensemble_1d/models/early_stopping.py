@@ -71,27 +71,45 @@ class EarlyStoppingModel(BaseModel):
             ValueError: If X or y is empty, not numeric, not finite where it must be, or their lengths differ.
             MissingBackendError: If the backend is not installed.
         """
+        validation = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+        with restored_on_failure(self):
+            self._fit_rounds(*self._prepared(X, y, sample_weight, **validation))
+        return self
+
+    def _prepared(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        *,
+        X_val: npt.ArrayLike | None = None,
+        y_val: npt.ArrayLike | None = None,
+        sample_weight_val: npt.ArrayLike | None = None,
+    ) -> tuple[Rows, Rows | None, int]:
+        """Return the rows to train on, those that decide when to stop, if any, and a seed."""
         optional = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
         given = ", ".join(name for name, value in optional.items() if value is not None)
         if given and not self.early_stopping:
             remedy = "set early_stopping=True or fit without them"
             raise InvalidInputError(f"{given} given, and early_stopping=False uses no validation rows; {remedy}")
-        with restored_on_failure(self):
-            rows, target, weights = self._begin_fit(X, y, sample_weight)
-            validation = None
-            if X_val is not None and y_val is not None:
-                trained = target if weights is None else target[weights > 0]
-                factors = self._class_weights(target)
-                validation = self._given_rows(X_val, y_val, sample_weight_val, trained=trained, factors=factors)
-            elif given:
-                raise InvalidInputError(f"{given} given alone; validation rows are X_val and y_val: give both or none")
-            self._fit_backend(rows, target, weights, validation)
-        return self
+        rows, target, weights = self._begin_fit(X, y, sample_weight)
+        validation = None
+        if X_val is not None and y_val is not None:
+            trained = target if weights is None else target[weights > 0]
+            factors = self._class_weights(target)
+            validation = self._given_rows(X_val, y_val, sample_weight_val, trained=trained, factors=factors)
+        elif given:
+            raise InvalidInputError(f"{given} given alone; validation rows are X_val and y_val: give both or none")
+        return self._split_rows(rows, target, weights, validation)
 
-    def _fit_backend(
-        self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None, given: Rows | None = None
-    ) -> None:
-        """Fit the rounds with the validation rows given, or with rows held out if asked to, or with none."""
+    def _fit_backend(self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None) -> None:
+        """Fit the rounds without given validation rows."""
+        self._fit_rounds(*self._split_rows(X, y, sample_weight, None))
+
+    def _split_rows(
+        self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None, given: Rows | None
+    ) -> tuple[Rows, Rows | None, int]:
+        """Return training rows, the validation rows given, or rows held out if asked to, or none, and a seed."""
         fraction = self.validation_fraction
         rules = {
             "early_stopping": (isinstance(self.early_stopping, bool | np.bool_), "True or False"),
@@ -104,7 +122,7 @@ class EarlyStoppingModel(BaseModel):
         rows, validation = Rows(X, y, sample_weight).of_positive_weight(), given
         if self.early_stopping and validation is None:
             rows, validation = hold_out(rows, fraction, rng, by_class=self.task == "classification")
-        self._fit_rounds(rows, validation, seed)
+        return rows, validation, seed
 
     def _given_rows(
         self,

@@ -1,6 +1,7 @@
 """PyTorchModel: a multilayer perceptron trained by PyTorch."""
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,11 +11,11 @@ from joblib import effective_n_jobs
 from ensemble_1d._require import require
 from ensemble_1d.errors import InvalidInputError, MissingBackendError
 from ensemble_1d.ir import Affine, Chain, Dense, Link, Node
-from ensemble_1d.models.base import Floats32, Floats64, Task
+from ensemble_1d.models.base import Floats32, Floats64, Task, restored_on_failure
 from ensemble_1d.models.early_stopping import EarlyStoppingModel
 from ensemble_1d.models.hold_out import Rows
 from ensemble_1d.models.parameters import check_parameters, is_integer, is_number
-from ensemble_1d.models.pytorch_training import TrainingOptions, train
+from ensemble_1d.models.pytorch_training import TrainedNetwork, TrainingOptions, TrainingTask, train
 from ensemble_1d.models.torch_threads import limited_threads
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class PyTorchModel(EarlyStoppingModel):
     """
 
     default_name = "pytorch"
+    _sums_depend_on_threads = True
+    _holds_python_lock = True
     _rounds_parameter = "max_epochs"
 
     def __init__(
@@ -103,37 +106,69 @@ class PyTorchModel(EarlyStoppingModel):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
+    @classmethod
+    def fit_together(cls, models: "Sequence[PyTorchModel]", data: "Sequence[Mapping[str, Any]]") -> None:
+        """Fit models of equal parameters at once, each on its own rows: faster than one after the other.
+
+        Args:
+            models: Unfitted models that differ in their seed at most.
+            data: For each model, the arguments of its `fit` by name.
+
+        Raises:
+            InvalidInputError: As `fit` does; then no model is fitted.
+        """
+        torch = require("torch", extra="torch", caller="PyTorchModel.fit")
+        with ExitStack() as undo:
+            for model in models:
+                undo.enter_context(restored_on_failure(model))
+            prepared = [model._prepared(**each) for model, each in zip(models, data, strict=True)]
+            options = [model._training_options(torch) for model in models]
+            tasks = [model._training_task(*each) for model, each in zip(models, prepared, strict=True)]
+            networks = train(torch, [task for task, _ in tasks], options[0])
+            for model, network, (_, target) in zip(models, networks, tasks, strict=True):
+                model._keep(network, target)
+
     def _fit_rounds(self, rows: Rows, validation: Rows | None, seed: int) -> None:
         """Standardise by the training rows, train."""
         torch = require("torch", extra="torch", caller="PyTorchModel.fit")
-        options = self._training_options(torch, seed=seed)
+        options = self._training_options(torch)
+        task, target = self._training_task(rows, validation, seed)
+        self._keep(train(torch, [task], options)[0], target)
+
+    def _training_task(
+        self, rows: Rows, validation: Rows | None, seed: int
+    ) -> tuple[TrainingTask, tuple[float, float]]:
+        """Return what the network is trained on, and mean and standard deviation of a regression's targets."""
         self.input_mean_, self.input_scale_ = _standardisation(rows.X, rows.weight)
-        target_mean, target_scale = 0.0, 1.0
+        mean, deviation = 0.0, 1.0
         if self.task == "regression":
-            target_mean = float(np.average(rows.y, weights=rows.weight))
-            deviation = np.sqrt(np.average((rows.y - target_mean) ** 2, weights=rows.weight))
-            target_scale = float(deviation) or 1.0
+            mean = float(np.average(rows.y, weights=rows.weight))
+            deviation = float(np.sqrt(np.average((rows.y - mean) ** 2, weights=rows.weight))) or 1.0
 
         def standardised(part: Rows) -> Rows:
             y = part.y
             if self.task == "regression":
-                y = ((y - target_mean) / target_scale).astype(np.float32)
+                y = ((y - mean) / deviation).astype(np.float32)
             weight = None if part.weight is None else (part.weight / part.weight.mean()).astype(np.float32)
             return Rows(self._standardised(part.X), y, weight)
 
         held = None if validation is None else standardised(validation)
         n_classes = len(self.classes_) if self.task == "classification" else 2
-        network = train(torch, standardised(rows), held, n_classes if n_classes > 2 else 1, options)
+        return TrainingTask(standardised(rows), held, n_classes if n_classes > 2 else 1, seed), (mean, deviation)
+
+    def _keep(self, network: TrainedNetwork, target: tuple[float, float]) -> None:
+        """Set the fitted attributes; the last layer gives values in the unit of the targets."""
+        mean, deviation = target
         *hidden, last = network.weights
-        self.coefs_ = [*hidden, (last * target_scale).astype(np.float32)]
+        self.coefs_ = [*hidden, (last * deviation).astype(np.float32)]
         *hidden, last = network.biases
-        self.intercepts_ = [*hidden, (last * target_scale + target_mean).astype(np.float32)]
+        self.intercepts_ = [*hidden, (last * deviation + mean).astype(np.float32)]
         self.loss_curve_ = network.losses
         self.validation_loss_curve_ = network.validation_losses
         self.n_iter_ = len(network.losses)
         self.best_iteration_ = network.best_epoch
 
-    def _training_options(self, torch: Any, seed: int) -> TrainingOptions:
+    def _training_options(self, torch: Any) -> TrainingOptions:
         """Return the checked parameters."""
         sizes = self.hidden_layer_sizes
         rules = {
@@ -156,7 +191,6 @@ class PyTorchModel(EarlyStoppingModel):
             batch_size=self.batch_size,
             max_epochs=self.max_epochs,
             n_iter_no_change=self.n_iter_no_change,
-            seed=seed,
             device=_device(torch, self.device),
             n_threads=effective_n_jobs(self.n_jobs),
         )
