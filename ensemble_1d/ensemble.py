@@ -1,57 +1,96 @@
 """Ensemble: several models fitted on the same rows and combined by one rule."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ensemble_1d.combination import LEARNED_WEIGHTS, NODE_RULE, check_rule, combination_node, member_weights
-from ensemble_1d.errors import InvalidInputError
-from ensemble_1d.ir import Node
-from ensemble_1d.models.base import BaseModel, Floats32, Floats64, Task, restored_on_failure
-from ensemble_1d.models.defaults import default_models
-from ensemble_1d.out_of_fold import OutOfFold, Splits, fold_splits, out_of_fold_output, with_seed
-from ensemble_1d.runtime import combine_outputs
+from ensemble_1d._callbacks import CallbackSupport, FitCallbacks, with_callbacks
+from ensemble_1d.combination import (
+    LEARNED_RULES,
+    check_rule,
+    combination_node,
+    combined_output,
+    make_combination,
+    member_weights,
+)
+from ensemble_1d.errors import InvalidInputError, UnsupportedModelError
+from ensemble_1d.ir import Chain, Node, Select
+from ensemble_1d.leaderboard import Entry, Leaderboard, ranked
+from ensemble_1d.member_fitting import FittedMember, OnError, TrainingRows, fit_members, member_output
+from ensemble_1d.members import (
+    WHOLE,
+    Member,
+    NamedModels,
+    accepts_missing,
+    checked_model,
+    is_dropped,
+    member_columns,
+    named_models,
+    prefit_names,
+)
+from ensemble_1d.models.base import BaseModel, Floats32, Floats64, Task, restored_on_failure, undone_on_failure
+from ensemble_1d.models.class_columns import aligned_node
+from ensemble_1d.named_models_estimator import NamedModelsEstimator
+from ensemble_1d.out_of_fold import OutOfFold, Splits, fold_splits, held_rows
+from ensemble_1d.progress import Progress
 
 if TYPE_CHECKING:
     from sklearn.model_selection import BaseCrossValidator
 
 _SEEDS = 2**31 - 1
 
-NamedModels = list[tuple[str, Any]]
-"""Names and models as a user gave them: checked when the ensemble is fitted."""
 
-_WHOLE = "ensemble"
-"""What `evaluate` calls the ensemble itself; no member may be called so."""
-
-
-class Ensemble(BaseModel):
+class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
     """Models of any kind behind one estimator, one Program and one C header.
 
+    The default rule, "stacking", was chosen by measurement: over the classification sets of
+    `benchmarks/bench_combination.py` it has the best mean rank in accuracy and in log loss of all rules here, of
+    scikit-learn's VotingClassifier and StackingClassifier and of the best single member. It fits each member once for
+    each fold and once more; "soft" and "hard" fit it once.
+
     Args:
-        models: Models, or (name, model) pairs; they are cloned, never changed. None is a RandomForestModel and an
-            XGBoostModel, or what is installed of them, with a warning. Models without a name are called after their
-            class: "random_forest", "xgboost", "pytorch", with "_2" and so on where one repeats.
+        models: Models, or (name, model) pairs; they are cloned, never changed. Any classifier or regressor of
+            scikit-learn's kind may be one; "drop" in the place of a model leaves it out. None is a RandomForestModel
+            and an XGBoostModel, or what is installed of them, with a warning. Models without a name are called after
+            their class: "random_forest", "xgboost", "pytorch", with "_2" and so on where one repeats.
         task: "classification" or "regression"; the members must have the same.
-        combine: "soft" is the weighted mean of the members' probabilities or values; "hard" gives each class the
-            weight of the members that vote for it, classification only. "optimized" and "greedy" are weighted means
-            whose weights are learned from out-of-fold predictions, to the lowest log loss or squared error: by a
-            solver over all weights, or by greedy selection with replacement (Caruana et al., ICML 2004).
+        combine: "stacking" is a linear meta-model on the members' log-probabilities, or values, shrunk towards their
+            pool (see `ensemble_1d.stacking.stacked`). "optimized" and "greedy" are weighted means with the lowest log
+            loss or squared error: by a solver over all weights, or by greedy selection with replacement (Caruana et
+            al., ICML 2004). All three learn from out-of-fold predictions. "soft" is the mean of the members'
+            probabilities or values with given weights; "hard" gives each class the weight of the members that vote for
+            it, classification only.
         weights: None for equal weights, one number >= 0 for each model, or a dict by name; only for "soft" and "hard".
-        cv: How rows are held out to learn weights: a number of folds (shuffled, by class for classification), a
+        cv: How rows are held out to learn a combination: a number of folds (shuffled, by class for classification), a
             scikit-learn splitter, or an iterable of (training rows, held-out rows). Rows that no fold holds out, as
-            with time-ordered splitters, are left out of the learning.
-        n_jobs: Threads for each member that sets no `n_jobs` of its own.
+            with time-ordered splitters, are left out of the learning. A member with `early_stopping=True` stops each
+            fold on its held-out rows, and runs for the mean of their best iterations on all rows.
+        refit: True fits each member once more on all rows. "average" keeps the models of the folds and averages them:
+            that saves the last fit, and the Program is as many times larger as there are folds.
+        calibrate: Whether each member's probabilities get a temperature, learned from out-of-fold predictions, before
+            they are combined (Guo et al., ICML 2017); classification only.
+        passthrough: Whether the meta-model of "stacking" sees the features too, standardised.
+        columns: For some members by name, the features they see: positions, names, a boolean mask or a slice.
+        prefit: True, or the names of members that are fitted already and are taken as they are. What they say of the
+            rows given to `fit` counts as out-of-fold: give rows that they were not fitted on.
+        on_error: "raise" stops at the first fit that fails; "drop" goes on without that member, with a warning.
+        n_jobs: Threads in all: fits run side by side, and those without an `n_jobs` of their own share what is left.
+            Fits are scheduled by joblib, so `joblib.parallel_config` moves them to processes or a cluster; the result
+            is the same for any number and any backend. None is one.
+        verbose: 1 shows the progress of the fit: a bar with tqdm, lines without.
         random_state: Seed. It gives one to each member that has none of its own; None leaves those random.
 
     Attributes:
         members_: The fitted models by name.
-        weights_: The weight of each member, of shape (n_members,), with a sum of one.
-        oof_coverage_: Share of the training rows that the folds held out; only where weights were learned.
+        weights_: The weight of each member, of shape (n_members,), with a sum of one; for "stacking" its share of the
+            absolute coefficients.
+        oof_coverage_: Share of the training rows that the folds held out; only where there were folds.
+        failures_: The tracebacks of members that failed, by name; empty unless `on_error="drop"`.
         classes_: Labels of shape (n_classes,); classification only.
         n_features_in_: Width of the input.
 
@@ -62,7 +101,7 @@ class Ensemble(BaseModel):
         >>> ensemble = Ensemble([RandomForestModel(n_estimators=10), XGBoostModel(n_estimators=10)], random_state=0)
         >>> ensemble.fit(X, y).predict(X[:2])
         array([0, 0])
-        >>> ensemble.quantize("int8", X).report.agreement > 0.99
+        >>> ensemble.quantize("int8", X).report.agreement > 0.98
         True
     """
 
@@ -73,10 +112,17 @@ class Ensemble(BaseModel):
         models: Sequence[Any] | None = None,
         *,
         task: Task = "classification",
-        combine: str = "soft",
+        combine: str = "stacking",
         weights: Sequence[float] | Mapping[str, float] | None = None,
         cv: "int | BaseCrossValidator | Iterable[Any]" = 5,
+        refit: bool | Literal["average"] = True,
+        calibrate: bool = False,
+        passthrough: bool = False,
+        columns: Mapping[str, Any] | None = None,
+        prefit: bool | Collection[str] = False,
+        on_error: OnError = "raise",
         n_jobs: int | None = None,
+        verbose: int = 0,
         random_state: "int | np.random.RandomState | None" = None,
     ) -> None:
         """Store the parameters."""
@@ -85,9 +131,17 @@ class Ensemble(BaseModel):
         self.combine = combine
         self.weights = weights
         self.cv = cv
+        self.refit = refit
+        self.calibrate = calibrate
+        self.passthrough = passthrough
+        self.columns = columns
+        self.prefit = prefit
+        self.on_error = on_error
         self.n_jobs = n_jobs
+        self.verbose = verbose
         self.random_state = random_state
 
+    @with_callbacks
     def fit(
         self,
         X: npt.ArrayLike,
@@ -95,12 +149,13 @@ class Ensemble(BaseModel):
         sample_weight: npt.ArrayLike | None = None,
         groups: npt.ArrayLike | None = None,
     ) -> Self:
-        """Fit every member on all rows and, where the rule learns weights, on all rows but each fold.
+        """Fit every member on all rows and, where the rule learns from folds, on all rows but each fold.
 
         Args:
             X: Array-like or data frame of shape (n_samples, n_features); computed with as float32.
             y: Labels of any type that sorts, or numbers for regression, of shape (n_samples,).
-            sample_weight: Non-negative weights of shape (n_samples,), or None; they reach members and learned weights.
+            sample_weight: Non-negative weights of shape (n_samples,), or None. They reach the combination and every
+                member that takes them; a warning names the others.
             groups: Group of each row, of shape (n_samples,), for a `cv` that keeps groups together.
 
         Returns:
@@ -111,20 +166,83 @@ class Ensemble(BaseModel):
             ValueError: If X or y is empty, not numeric, not finite where it must be, or their lengths differ.
             MissingBackendError: If the backend of a member is not installed.
         """
+        callbacks = FitCallbacks(self, X, y)
         with restored_on_failure(self):
             rows, target, weights = self._begin_fit(X, y, sample_weight)
-            self._fit_members(rows, target, weights, groups)
+            self._fit_members(rows, target, weights, groups, callbacks)
+        callbacks.end()
         return self
 
-    def recombine(self, combine: str, weights: Sequence[float] | Mapping[str, float] | None = None) -> Self:
+    def add_member(
+        self,
+        name: str,
+        model: Any,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        *,
+        weights: Sequence[float] | Mapping[str, float] | None = None,
+        is_fitted: bool = False,
+    ) -> Self:
+        """Add a member without fitting the others again: the ensemble becomes what a fit with it would have made.
+
+        Args:
+            name: Its name.
+            model: A model, or any classifier or regressor.
+            X: The rows that the ensemble was fitted on, in the same order.
+            y: Their labels or values.
+            sample_weight: Their weights, if the ensemble was fitted with weights.
+            weights: New weights of all members, where the ensemble was given some.
+            is_fitted: Whether the model is fitted already and is taken as it is.
+
+        Returns:
+            The ensemble itself; `models` has one more entry.
+
+        Raises:
+            NotFittedError: If the ensemble is not fitted.
+            InvalidInputError: If the name or the model breaks a rule, or X and y are not those of the fit.
+
+        Example:
+            >>> from sklearn.datasets import load_iris
+            >>> from sklearn.linear_model import LogisticRegression
+            >>> from ensemble_1d import Ensemble, RandomForestModel
+            >>> X, y = load_iris(return_X_y=True)
+            >>> ensemble = Ensemble([RandomForestModel(n_estimators=10)], cv=3, random_state=0).fit(X, y)
+            >>> list(ensemble.add_member("logistic", LogisticRegression(max_iter=500), X, y).members_)
+            ['random_forest', 'logistic']
+        """
+        check_is_fitted(self)
+        with undone_on_failure(self):
+            rows, target, weight = self._rows_of_fit(X, y, sample_weight)
+            fitted = prefit_names(self.prefit, self.members_) | ({name} if is_fitted else set())
+            self.models = [*self._listed(), (name, model)]
+            self.prefit, self.weights = sorted(fitted), self.weights if weights is None else weights
+            self._check_parameters()
+            listed = self._listed()
+            _, *seeds = _drawn_seeds(self.random_state, 1 + len(listed))
+            member = self._members(listed, seeds)[-1]
+            added = self._fitted([member], self._training_rows(rows, target, weight), FitCallbacks(None, X, y))
+            self._assemble([*self._fitted_members, *added], rows, target, weight)
+        return self
+
+    def recombine(
+        self,
+        combine: str,
+        weights: Sequence[float] | Mapping[str, float] | None = None,
+        *,
+        calibrate: bool | None = None,
+        passthrough: bool | None = None,
+    ) -> Self:
         """Change the rule without fitting a member again.
 
         Args:
             combine: The new rule.
             weights: Its weights, for "soft" and "hard".
+            calibrate: Whether members get temperatures; None leaves it as it is.
+            passthrough: Whether the meta-model of "stacking" sees the features; None leaves it as it is for "stacking".
 
         Returns:
-            The ensemble itself, with new `combine`, `weights` and `weights_`.
+            The ensemble itself, with new parameters and `weights_`.
 
         Raises:
             NotFittedError: If the ensemble is not fitted.
@@ -141,9 +259,11 @@ class Ensemble(BaseModel):
             np.float64(1.0)
         """
         check_is_fitted(self)
-        check_rule(combine, self.task, weights)
-        self.weights_ = self._weights_of(combine, weights, list(self.members_))
-        self.combine, self.weights = combine, weights
+        calibrate = self.calibrate if calibrate is None else calibrate
+        passthrough = (self.passthrough and combine == "stacking") if passthrough is None else passthrough
+        check_rule(combine, self.task, weights, calibrate=calibrate, passthrough=passthrough)
+        self._learn(combine, weights, calibrate=calibrate, passthrough=passthrough)
+        self.combine, self.weights, self.calibrate, self.passthrough = combine, weights, calibrate, passthrough
         return self
 
     def evaluate(self, X: npt.ArrayLike, y: npt.ArrayLike) -> dict[str, dict[str, float]]:
@@ -158,160 +278,240 @@ class Ensemble(BaseModel):
         """
         truth = np.asarray(y)
         rows = self._checked_rows(X)
-        outputs = {name: model._predict_backend(rows) for name, model in self.members_.items()}
-        combined = combine_outputs(NODE_RULE[self.combine], self.weights_, list(outputs.values()))
-        return {_WHOLE: self._metrics(combined, truth)} | {
-            name: self._metrics(output, truth) for name, output in outputs.items()
+        outputs = [self._member_output(member, rows) for member in self._fitted_members]
+        combined = combined_output(self._combination, outputs, rows)
+        return {WHOLE: self._metrics(combined, truth)} | {
+            name: self._metrics(output, truth) for name, output in zip(self.members_, outputs, strict=True)
         }
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters; with `deep`, also each model by its name and its parameters as `name__parameter`.
+    def leaderboard(self, X: npt.ArrayLike | None = None, y: npt.ArrayLike | None = None) -> Leaderboard:
+        """Return what the ensemble and each member score, cost and weigh, the best first.
 
         Args:
-            deep: Whether to include the models.
+            X: Rows to score on, of shape (n_samples, n_features); None for the out-of-fold predictions of the fit, on
+                which the members' scores are honest and that of a rule that learned from them is a little too good.
+            y: Their labels or values.
 
         Returns:
-            Names and values.
-        """
-        parameters: dict[str, Any] = super().get_params(deep=False)
-        if deep:
-            for name, model in _named(self.models):
-                parameters[name] = model
-                if hasattr(model, "get_params"):
-                    parameters |= {f"{name}__{key}": value for key, value in model.get_params().items()}
-        return parameters
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters of the ensemble, replace a model by its name, or set `name__parameter` of one.
-
-        Args:
-            **params: Names and values.
-
-        Returns:
-            The ensemble itself.
+            For "ensemble" and each member: "name"; "score" (accuracy or R2) and "log_loss" or "rmse"; "weight";
+            "fit_seconds" of all its fits and "predict_seconds" for the rows that were scored; "bytes" of its Program.
+            None stands for what is not known: scores without rows and folds, bytes of what has no Program.
 
         Raises:
-            ValueError: If there is no such parameter.
+            NotFittedError: If the ensemble is not fitted.
+            InvalidInputError: If only one of X and y is given.
         """
-        if "models" in params:
-            self.models = params.pop("models")
-        named = _named(self.models)
-        replaced = {name: params.pop(name) for name, _ in named if name in params}
-        if replaced:
-            self.models = [(name, replaced.get(name, model)) for name, model in named]
-        super().set_params(**params)
-        return self
+        check_is_fitted(self)
+        if (X is None) != (y is None):
+            raise InvalidInputError("leaderboard needs both X and y to score on rows, or neither")
+        seconds = [member.predict_seconds for member in self._fitted_members]
+        outputs: list[Floats64 | None] = [None] * len(seconds)
+        whole = None
+        truth: npt.NDArray[Any] = np.empty(0)
+        held = self._out_of_fold
+        if X is not None:
+            rows, truth = self._checked_rows(X), np.asarray(y)
+            timed = [_timed(self._member_output, member, rows) for member in self._fitted_members]
+            whole = combined_output(self._combination, [output for output, _ in timed], rows)
+            outputs, seconds = [output for output, _ in timed], [elapsed for _, elapsed in timed]
+        elif held is not None:
+            truth = self.classes_[held.target] if held.is_classification else held.target
+            rows = np.empty((0, 0), np.float32) if held.features is None else held.features
+            outputs, whole = [*held.outputs], combined_output(self._combination, [*held.outputs], rows)
+        entries = [
+            Entry(member.name, member.model, float(weight), member.fit_seconds, elapsed, output)
+            for member, weight, elapsed, output in zip(
+                self._fitted_members, self.weights_, seconds, outputs, strict=True
+            )
+        ]
+        known = [elapsed for elapsed in seconds if elapsed is not None]
+        total = sum(known) if len(known) == len(seconds) else None
+        fit_seconds = sum(member.fit_seconds for member in self._fitted_members)
+        entries.append(Entry(WHOLE, self, None, fit_seconds, total, whole))
+        return ranked(entries, lambda output: self._metrics(output, truth), task=self.task)
 
     def _fit_backend(self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None) -> None:
         """Fit the members without groups."""
-        self._fit_members(X, y, sample_weight, None)
+        self._fit_members(X, y, sample_weight, None, FitCallbacks(None, X, y))
 
     def _fit_members(
-        self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None, groups: npt.ArrayLike | None
+        self,
+        X: Floats32,
+        y: npt.NDArray[Any],
+        sample_weight: Floats64 | None,
+        groups: npt.ArrayLike | None,
+        callbacks: FitCallbacks,
     ) -> None:
-        """Fit a clone of each member on the rows and the labels as given, and on the folds if weights are learned."""
-        check_rule(self.combine, self.task, self.weights)
-        members = self._checked_members()
+        """Fit the members on the rows and the labels as given, and on the folds if something learns from them."""
+        self._check_parameters()
+        listed = self._listed()
+        fold_seed, *seeds = _drawn_seeds(self.random_state, 1 + len(listed))
+        members = self._members(listed, seeds)
         is_classification = self.task == "classification"
-        labels = self.classes_[y] if is_classification else y
-        rng = None if self.random_state is None else check_random_state(self.random_state)
-        splits: Splits = []
-        if self.combine in LEARNED_WEIGHTS:
-            seed = None if rng is None else rng.randint(_SEEDS)
+        self._splits: Splits = []
+        if self.combine in LEARNED_RULES or self.calibrate or self.refit == "average":
             rows = np.arange(len(X)) if sample_weight is None else np.flatnonzero(sample_weight)
-            splits = fold_splits(self.cv, X, y, groups, rows=rows, is_classification=is_classification, seed=seed)
-        else:
-            member_weights(self.weights, [name for name, _ in members])  # Refused before a member is fitted.
-        fitted: dict[str, BaseModel] = {}
-        outputs = []
-        for name, model in members:
-            # One seed for the member and one for each fold, drawn whether it needs them or not: its neighbours' stay.
-            seeds = [None if rng is None else rng.randint(_SEEDS) for _ in range(len(splits) + 1)]
-            member = self._with_threads(with_seed(clone(model), seeds[0]))
-            if splits:
-                classes = self.classes_ if is_classification else None
-                unfitted = self._with_threads(clone(model))
-                outputs.append(
-                    out_of_fold_output(
-                        unfitted, X, labels, sample_weight, splits=splits, seeds=seeds[1:], classes=classes
-                    )
-                )
-            fitted[name] = member.fit(X, labels, sample_weight)
-        self.members_ = fitted
-        self._out_of_fold = None
-        if splits:
-            held = np.concatenate([test for _, test in splits])
-            weight = None if sample_weight is None else sample_weight[held]
-            self.oof_coverage_ = len(held) / len(X)
-            self._out_of_fold = OutOfFold(np.stack(outputs), y[held], weight, self.oof_coverage_)
-        self.weights_ = self._weights_of(self.combine, self.weights, list(fitted))
-
-    def _with_threads(self, model: BaseModel) -> BaseModel:
-        """Return the model with the ensemble's number of threads, unless it has one of its own."""
-        if self.n_jobs is not None and model.get_params(deep=False).get("n_jobs", 1) is None:
-            model.set_params(n_jobs=self.n_jobs)
-        return model
-
-    def _weights_of(self, combine: str, weights: Any, names: list[str]) -> Floats64:
-        """Return given, equal or learned weights."""
-        if combine not in LEARNED_WEIGHTS:
-            return member_weights(weights, names)
-        if self._out_of_fold is None:
-            rule = f"fit with combine set to one of {tuple(LEARNED_WEIGHTS)} first"
-            raise InvalidInputError(
-                f"combine={combine!r} needs out-of-fold predictions, and this fit made none; {rule}"
+            self._splits = fold_splits(
+                self.cv, X, y, groups, rows=rows, is_classification=is_classification, seed=fold_seed
             )
-        return LEARNED_WEIGHTS[combine](self._out_of_fold)
+        fitted = self._fitted(members, self._training_rows(X, y, sample_weight), callbacks)
+        self._assemble(fitted, X, y, sample_weight)
 
-    def _checked_members(self) -> NamedModels:
-        """Return names and models, or say what is wrong with them."""
-        if self.models is None:
-            return [*default_models(self.task)]
-        if not isinstance(self.models, list | tuple):
-            raise InvalidInputError(f"models={self.models!r} is no list; give a list of models or (name, model) pairs")
-        members = _named(self.models)
-        if not members:
-            raise InvalidInputError("models is empty; give one model or more, or None for the default ones")
-        taken = {_WHOLE, *super().get_params(deep=False)}
-        for position, (name, model) in enumerate(members):
-            if not isinstance(model, BaseModel):
-                rule = "use RandomForestModel, XGBoostModel, PyTorchModel or another BaseModel"
-                raise InvalidInputError(f"models[{position}] is {model!r}, which is no model; {rule}")
-            if model.task != self.task:
-                rule = f"give it task={self.task!r}"
-                raise InvalidInputError(f"model {name!r} does {model.task}, the ensemble {self.task}; {rule}")
-            if not isinstance(name, str) or not name or "__" in name or name in taken:
-                rule = "use a non-empty text without '__' that is no parameter of Ensemble and no other model's name"
-                raise InvalidInputError(f"models[{position}] has the name {name!r}; {rule}")
-            taken.add(name)
+    def _check_parameters(self) -> None:
+        """Refuse parameters that break a rule, before anything is fitted."""
+        check_rule(self.combine, self.task, self.weights, calibrate=self.calibrate, passthrough=self.passthrough)
+        rules = {
+            "refit": (self.refit is True or self.refit == "average", "True or 'average'"),
+            "on_error": (self.on_error in {"raise", "drop"}, "'raise' or 'drop'"),
+        }
+        for name, (good, rule) in rules.items():
+            if not good:
+                raise InvalidInputError(f"{name}={getattr(self, name)!r} is unknown; use {rule}")
+
+    def _members(self, listed: NamedModels, seeds: Sequence[int | None]) -> list[Member]:
+        """Return the members to fit, or say what is wrong with them."""
+        names = [name for name, _ in listed]
+        kept = [name for name, model in listed if not is_dropped(model)]
+        member_weights(self.weights, names, kept)  # Refused before a member is fitted.
+        fitted = prefit_names(self.prefit, names)
+        feature_names = getattr(self, "feature_names_in_", None)
+        columns = member_columns(self.columns, names, self.n_features_in_, feature_names)
+        needed = self.combine != "hard"
+        members = []
+        for (name, model), seed in zip(listed, seeds, strict=True):
+            if name in kept:
+                is_fitted = name in fitted
+                own = checked_model(model, name, self.task, is_fitted=is_fitted, needs_probabilities=needed)
+                members.append(Member(name, own, columns.get(name), is_fitted, seed))
         return members
+
+    def _training_rows(self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None) -> TrainingRows:
+        """Return what members are fitted on, of class indices or values."""
+        classes = self.classes_ if self.task == "classification" else None
+        return TrainingRows(X, y if classes is None else classes[y], sample_weight, classes)
+
+    def _fitted(self, members: list[Member], rows: TrainingRows, callbacks: FitCallbacks) -> list[FittedMember]:
+        """Return the fitted members, and set `failures_`."""
+        average = self.refit == "average"
+        n_fits = sum(len(self._splits) + (not average) for member in members if not member.is_fitted)
+        with Progress(n_fits, is_shown=bool(self.verbose)) as progress:
+
+            def notify(label: str, seconds: float) -> None:
+                progress.finished(label, seconds)
+                callbacks.finished(label)
+
+            fitted, self.failures_ = fit_members(
+                members,
+                rows,
+                self._splits,
+                average=average,
+                n_jobs=self.n_jobs,
+                on_error=self.on_error,
+                notify=notify,
+            )
+        return fitted
+
+    def _assemble(
+        self, fitted: list[FittedMember], X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None
+    ) -> None:
+        """Keep the fitted members and their out-of-fold predictions, and learn the combination."""
+        self._fitted_members = fitted
+        self.members_ = {member.name: member.model for member in fitted}
+        self._out_of_fold: OutOfFold | None = None
+        if self._splits:
+            held = held_rows(self._splits)
+            self.oof_coverage_ = len(held) / len(X)
+            self._out_of_fold = OutOfFold(
+                outputs=np.stack([member.held_output for member in fitted if member.held_output is not None]),
+                target=y[held],
+                fold=np.repeat(np.arange(len(self._splits)), [len(test) for _, test in self._splits]),
+                sample_weight=None if sample_weight is None else sample_weight[held],
+                features=X[held] if self.passthrough else None,
+            )
+        self._learn(self.combine, self.weights, calibrate=self.calibrate, passthrough=self.passthrough)
+
+    def _learn(self, combine: str, weights: Any, *, calibrate: bool, passthrough: bool) -> None:
+        """Set the combination of a rule."""
+        given = None
+        if combine not in LEARNED_RULES:
+            listed = [name for name, _ in named_models(self.models)] or list(self.members_)
+            given = member_weights(weights, listed, list(self.members_))
+        self._combination = make_combination(
+            combine,
+            given,
+            self._out_of_fold,
+            is_classification=self.task == "classification",
+            calibrate=calibrate,
+            passthrough=passthrough,
+        )
+        self.weights_ = self._combination.weights
+
+    def _rows_of_fit(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None
+    ) -> tuple[Floats32, npt.NDArray[Any], Floats64 | None]:
+        """Return clean rows, class indices or values, and weights, if they are those of the fit."""
+        rows, target, weights = self._checked_data(X, y, sample_weight, reset=False)
+        if self.task == "classification":
+            strange = sorted(set(target.tolist()) - set(self.classes_.tolist()), key=str)
+            if strange:
+                raise InvalidInputError(f"y holds {strange}, and the ensemble knows {self.classes_.tolist()}")
+            target = np.searchsorted(self.classes_, target)
+        held = self._out_of_fold
+        if held is not None:
+            index = held_rows(self._splits)
+            same = int(index.max()) < len(rows) and np.array_equal(target[index], held.target)
+            given = None if weights is None or not same else weights[index]
+            if not same or not _equal_or_none(given, held.sample_weight):
+                rule = "give the rows, labels and weights that it was fitted on, in their order"
+                raise InvalidInputError(f"these {len(rows)} rows are not those that the ensemble was fitted on; {rule}")
+        return rows, target, weights
 
     @property
     def _accepts_missing(self) -> bool:
-        """Whether NaN is a value to every member."""
-        return all(model._accepts_missing for _, model in _named(self.models) if isinstance(model, BaseModel))
+        """Whether NaN is a value to every member, and to the meta-model."""
+        models = [model for _, model in named_models(self.models) if not is_dropped(model)]
+        return not self.passthrough and all(accepts_missing(model) for model in models)
+
+    def _member_output(self, member: FittedMember, X: Floats32) -> Floats64:
+        """Return what a member says of checked rows."""
+        classes = self.classes_ if self.task == "classification" else None
+        return member_output(member.model, member.columns, X, classes)
 
     def _predict_backend(self, X: Floats32) -> Floats64:
         """Return the combined output of the members."""
-        outputs = [member._predict_backend(X) for member in self.members_.values()]
-        return combine_outputs(NODE_RULE[self.combine], self.weights_, outputs)
+        outputs = [self._member_output(member, X) for member in self._fitted_members]
+        return combined_output(self._combination, outputs, X)
 
     def _lower(self) -> Node:
         """Return the combination of the members' nodes."""
-        check_is_fitted(self)
-        nodes = [member._lower() for member in self.members_.values()]
-        return combination_node(self.combine, self.weights_, nodes, list(self.members_))
+        classes = self.classes_ if self.task == "classification" else None
+        nodes: list[Node] = []
+        for member in self._fitted_members:
+            try:
+                node = aligned_node(member.model._lower(), getattr(member.model, "classes_", None), classes)
+            except UnsupportedModelError as error:
+                raise UnsupportedModelError(f"member {member.name!r}: {error}") from error
+            nodes.append(node if member.columns is None else Chain(steps=(Select(column=member.columns), node)))
+        return combination_node(self._combination, nodes, list(self.members_))
 
 
-def _named(models: object) -> NamedModels:
-    """Return (name, model) pairs; unnamed models are called after their class. What is no list has none."""
-    pairs: NamedModels = []
-    for model in models if isinstance(models, list | tuple) else ():
-        if isinstance(model, tuple | list) and len(model) == 2:
-            pairs.append((model[0], model[1]))
-            continue
-        base = getattr(model, "default_name", type(model).__name__.lower())
-        taken = {name for name, _ in pairs}
-        repeats = (f"{base}_{number}" for number in range(2, len(taken) + 3))
-        pairs.append((next(name for name in (base, *repeats) if name not in taken), model))
-    return pairs
+def _drawn_seeds(random_state: "int | np.random.RandomState | None", n_seeds: int) -> list[int | None]:
+    """Return seeds, or as many times None."""
+    if random_state is None:
+        return [None] * n_seeds
+    rng = check_random_state(random_state)
+    return [rng.randint(_SEEDS) for _ in range(n_seeds)]
+
+
+def _equal_or_none(first: Floats64 | None, second: Floats64 | None) -> bool:
+    """Return whether two arrays are equal, or both absent."""
+    if first is None or second is None:
+        return first is second
+    return np.array_equal(first, second)
+
+
+def _timed(call: Callable[..., Floats64], *arguments: Any) -> tuple[Floats64, float]:
+    """Return what a call returns, and the seconds it took."""
+    began = time.perf_counter()
+    output = call(*arguments)
+    return output, time.perf_counter() - began

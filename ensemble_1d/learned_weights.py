@@ -95,7 +95,7 @@ def _columns(predictions: OutOfFold) -> tuple[Floats64, Floats64 | None, Floats6
     n_rows = len(predictions.target)
     given = predictions.sample_weight
     row_weight = np.full(n_rows, 1 / n_rows) if given is None else given / given.sum()
-    if predictions.target.dtype.kind == "i":
+    if predictions.is_classification:
         return predictions.outputs[:, np.arange(n_rows), predictions.target].T, None, row_weight
     return predictions.outputs[:, :, 0].T, predictions.target, row_weight
 

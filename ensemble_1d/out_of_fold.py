@@ -1,16 +1,17 @@
-"""Out-of-fold predictions: what each member says of rows that it was not fitted on."""
+"""Out-of-fold predictions, what each member says of rows that it was not fitted on, and the folds that make them."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import clone
 from sklearn.model_selection import BaseCrossValidator, KFold, StratifiedKFold, check_cv
 
 from ensemble_1d.errors import InvalidInputError
-from ensemble_1d.models.base import BaseModel, Floats32, Floats64
+from ensemble_1d.models.base import Floats32, Floats64
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Splits = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 
@@ -22,14 +23,34 @@ class OutOfFold:
     Attributes:
         outputs: Of shape (n_members, n_covered, n_outputs), float64: probabilities or values.
         target: Class indices (int64) or values (float64) of shape (n_covered,).
+        fold: The fold that held each row out, of shape (n_covered,), int64.
         sample_weight: Of shape (n_covered,), or None.
-        coverage: Share of the training rows that the folds cover.
+        features: The rows themselves, of shape (n_covered, n_features), where a meta-model sees them; else None.
     """
 
     outputs: Floats64
     target: npt.NDArray[Any]
-    sample_weight: Floats64 | None
-    coverage: float
+    fold: npt.NDArray[np.int64]
+    sample_weight: Floats64 | None = None
+    features: Floats32 | None = None
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether the target holds classes."""
+        return self.target.dtype.kind == "i"
+
+    def with_outputs(self, outputs: Floats64) -> "OutOfFold":
+        """Return the same rows with other predictions."""
+        return replace(self, outputs=outputs)
+
+    def without_features(self) -> "OutOfFold":
+        """Return the same predictions for a meta-model that does not see the features."""
+        return replace(self, features=None)
+
+
+def held_rows(splits: Splits) -> npt.NDArray[np.int64]:
+    """Return the rows that the folds hold out, fold after fold."""
+    return np.concatenate([held for _, held in splits])
 
 
 def fold_splits(
@@ -89,51 +110,3 @@ def fold_splits(
         rule = "use a splitter that holds out each row at most once (no repeats)"
         raise InvalidInputError(f"cv={cv!r} holds out row {repeated[0]} more than once; {rule}")
     return pairs
-
-
-def out_of_fold_output(
-    model: BaseModel,
-    X: Floats32,
-    labels: npt.NDArray[Any],
-    sample_weight: Floats64 | None,
-    *,
-    splits: Splits,
-    seeds: Sequence[int | None],
-    classes: npt.NDArray[Any] | None,
-) -> Floats64:
-    """Return what clones of `model`, each fitted without one fold, say of that fold.
-
-    Args:
-        model: The unfitted member.
-        X: Of shape (n_samples, n_features), float32.
-        labels: Labels or values as given to `fit`, of shape (n_samples,).
-        sample_weight: Of shape (n_samples,), or None.
-        splits: From `fold_splits`.
-        seeds: For each fold, what replaces a `random_state` that is None.
-        classes: All labels in order, or None for regression. A class that a training fold lacks gets probability 0.
-
-    Returns:
-        Of shape (n_covered, n_outputs): the held-out rows of all folds, one fold after the other.
-    """
-    parts = []
-    for (train, test), seed in zip(splits, seeds, strict=True):
-        seen = None if classes is None else np.unique(labels[train])
-        if classes is not None and seen is not None and len(seen) == 1:
-            parts.append(np.tile((classes == seen[0]).astype(np.float64), (len(test), 1)))
-            continue
-        fold_model = with_seed(clone(model), seed)
-        fold_model.fit(X[train], labels[train], None if sample_weight is None else sample_weight[train])
-        output = fold_model._predict_backend(X[test])
-        if classes is not None:
-            aligned = np.zeros((len(test), len(classes)))
-            aligned[:, np.searchsorted(classes, fold_model.classes_)] = output
-            output = aligned
-        parts.append(output)
-    return np.concatenate(parts)
-
-
-def with_seed(model: BaseModel, seed: int | None) -> BaseModel:
-    """Return the model with `seed` as its random state, unless it has one of its own."""
-    if seed is not None and model.get_params(deep=False).get("random_state", seed) is None:
-        model.set_params(random_state=seed)
-    return model
