@@ -1,6 +1,6 @@
 """How members' outputs become one: the rules an Ensemble can name, what they learn, and the nodes they are."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_1d.errors import InvalidInputError
-from ensemble_1d.ir import Affine, Chain, Combine, Concat, Dense, Link, Log, Node, Select
+from ensemble_1d.ir import Affine, Chain, Combine, Concat, Dense, Link, Log, Node
 from ensemble_1d.learned_weights import greedy_weights, optimized_weights
 from ensemble_1d.out_of_fold import OutOfFold
-from ensemble_1d.runtime import evaluate
+from ensemble_1d.runtime import combine_outputs, evaluate
 from ensemble_1d.stacking import LOG_FLOOR, MetaModel, stacked
 from ensemble_1d.temperature import temperatures
 
@@ -35,17 +35,24 @@ class Combination:
 
     Attributes:
         rule: One of RULES.
-        is_classification: Whether outputs are probabilities.
         weights: One for each member, with a sum of one. For "stacking" these are shares of the absolute coefficients.
         temperatures: Of shape (n_members,), or None where members are not calibrated.
-        meta: The meta-model of "stacking", else None.
+        steps: For each member, the nodes that its output passes before it is combined.
+        layer: The nodes of the meta-model of "stacking", over all members side by side; else none.
+        features: What standardises the features for a meta-model that sees them, else None.
     """
 
     rule: str
-    is_classification: bool
     weights: Floats64
-    temperatures: Floats64 | None = None
-    meta: MetaModel | None = None
+    temperatures: Floats64 | None
+    steps: tuple[tuple[Node, ...], ...]
+    layer: tuple[Node, ...] = ()
+    features: Affine | None = None
+
+    @property
+    def node_rule(self) -> Literal["mean", "vote"]:
+        """What a rule without a meta-model does, in the words of the Combine node."""
+        return "vote" if self.rule == "hard" else "mean"
 
 
 def check_rule(rule: str, task: str, weights: object, *, calibrate: bool, passthrough: bool) -> None:
@@ -108,7 +115,6 @@ def make_combination(
     weights: Floats64 | None,
     predictions: OutOfFold | None,
     *,
-    is_classification: bool,
     calibrate: bool,
     passthrough: bool,
 ) -> Combination:
@@ -118,7 +124,6 @@ def make_combination(
         rule: One of RULES.
         weights: One for each member, for a rule that learns none; else None.
         predictions: Out-of-fold predictions of all members, or None.
-        is_classification: Whether outputs are probabilities.
         calibrate: Whether each member's probabilities get a temperature first.
         passthrough: Whether the meta-model of "stacking" sees the features.
 
@@ -129,56 +134,51 @@ def make_combination(
         InvalidInputError: If something is to be learned and there is nothing to learn it from.
     """
     if weights is not None and not calibrate:
-        return Combination(rule, is_classification, weights)
+        return Combination(rule, weights, None, ((),) * len(weights))
     if predictions is None or (passthrough and predictions.features is None):
         wanted = "out-of-fold predictions" if predictions is None else "the features of held-out rows"
         remedy = f"fit with combine set to one of {LEARNED_RULES}" + " and passthrough=True" * passthrough
         raise InvalidInputError(f"combine={rule!r} needs {wanted}, and this fit made none; {remedy} first")
     seen = predictions if passthrough else predictions.without_features()
     found = None
+    steps: tuple[tuple[Node, ...], ...] = ((),) * len(seen.outputs)
     if calibrate:
         found = temperatures(seen)
-        pairs = zip(seen.outputs, found, strict=True)
-        calibrated = [evaluate(Chain(steps=_calibration(each)), output) for output, each in pairs]
-        seen = seen.with_outputs(np.stack(calibrated))
-    if rule == "stacking":
-        meta = stacked(seen)
-        return Combination(rule, is_classification, _shares(meta, len(seen.outputs)), found, meta)
-    return Combination(rule, is_classification, _LEARNED_WEIGHTS[rule](seen) if weights is None else weights, found)
+        steps = tuple((Log(floor=LOG_FLOOR, scale=1 / float(each)), Link(kind="softmax")) for each in found)
+        seen = seen.with_outputs(np.stack(_stepped(steps, seen.outputs)))
+    if rule != "stacking":
+        learned = _LEARNED_WEIGHTS[rule](seen) if weights is None else weights
+        return Combination(rule, learned, found, steps)
+    meta = stacked(seen)
+    layer: tuple[Node, ...] = (Dense(weight=meta.weight, bias=meta.bias, activation="identity"),)
+    if seen.is_classification:
+        steps = tuple((*each, Log(floor=LOG_FLOOR)) for each in steps)
+        layer = (*layer, Link(kind="softmax"))
+    features = None
+    if meta.feature_mean is not None and meta.feature_scale is not None:
+        features = Affine(offset=meta.feature_mean, scale=meta.feature_scale)
+    return Combination(rule, _shares(meta, len(steps)), found, steps, layer, features)
 
 
-def combination_node(
-    combination: Combination, members: Sequence[Node], names: Sequence[str], features: Select | None = None
-) -> Node:
-    """Return the node of a combination over the members' nodes.
+def combination_node(combination: Combination, members: Sequence[Node], names: Sequence[str]) -> Node:
+    """Return the node of a combination.
 
     Args:
         combination: What to compute.
-        members: The members' nodes: what they compute, or selections of outputs that are computed already.
+        members: The members' nodes.
         names: What the members are called.
-        features: Where the features stand, for a meta-model that sees them; None if they are the input.
 
     Returns:
         The node.
     """
-    nodes = list(members)
-    if combination.temperatures is not None:
-        pairs = zip(nodes, combination.temperatures, strict=True)
-        nodes = [Chain(steps=(node, *_calibration(each))) for node, each in pairs]
-    meta = combination.meta
-    if meta is None:
-        rule: Literal["mean", "vote"] = "vote" if combination.rule == "hard" else "mean"
-        return Combine(members=tuple(nodes), weights=combination.weights, rule=rule, names=tuple(names))
-    if combination.is_classification:
-        nodes = [Chain(steps=(node, Log(floor=LOG_FLOOR))) for node in nodes]
-    titles = list(names)
-    if meta.feature_mean is not None and meta.feature_scale is not None:
-        standardised = Affine(offset=meta.feature_mean, scale=meta.feature_scale)
-        nodes.append(standardised if features is None else Chain(steps=(features, standardised)))
-        titles += ["features"] if names else []
-    inputs = Concat(members=tuple(nodes), names=tuple(titles))
-    layer = Dense(weight=meta.weight, bias=meta.bias, activation="identity")
-    return Chain(steps=(inputs, layer, *((Link(kind="softmax"),) if combination.is_classification else ())))
+    pairs = zip(members, combination.steps, strict=True)
+    nodes = [Chain(steps=(node, *steps)) if steps else node for node, steps in pairs]
+    if not combination.layer:
+        weights, rule = combination.weights, combination.node_rule
+        return Combine(members=tuple(nodes), weights=weights, rule=rule, names=tuple(names))
+    if combination.features is not None:
+        nodes, names = [*nodes, combination.features], [*names, "features"]
+    return Chain(steps=(Concat(members=tuple(nodes), names=tuple(names)), *combination.layer))
 
 
 def combined_output(combination: Combination, outputs: Sequence[Floats64], X: npt.NDArray[np.float32]) -> Floats64:
@@ -192,18 +192,25 @@ def combined_output(combination: Combination, outputs: Sequence[Floats64], X: np
     Returns:
         Of shape (n_samples, n_outputs), float64.
     """
-    width = outputs[0].shape[1]
-    first = len(outputs) * width
-    members = [Select(column=each) for each in np.arange(first, dtype=np.int32).reshape(len(outputs), width)]
-    if combination.meta is None or combination.meta.feature_mean is None:
-        return np.asarray(evaluate(combination_node(combination, members, ()), np.hstack(outputs)))
-    features = Select(column=np.arange(first, first + X.shape[1], dtype=np.int32))
-    return np.asarray(evaluate(combination_node(combination, members, (), features), np.hstack([*outputs, X])))
+    columns = _stepped(combination.steps, outputs)
+    if not combination.layer:
+        return combine_outputs(combination.node_rule, combination.weights, columns)
+    if combination.features is not None:
+        columns.append(np.asarray(evaluate(combination.features, X)))
+    combined: npt.NDArray[Any] = np.hstack(columns)
+    for node in combination.layer:
+        combined = evaluate(node, combined)
+    return combined
 
 
-def _calibration(temperature: float) -> tuple[Node, ...]:
-    """Return the nodes that scale a member's log-probabilities."""
-    return Log(floor=LOG_FLOOR, scale=1 / float(temperature)), Link(kind="softmax")
+def _stepped(steps: Sequence[tuple[Node, ...]], outputs: Iterable[Floats64]) -> list[npt.NDArray[Any]]:
+    """Return each member's output after its steps."""
+    stepped = []
+    for nodes, output in zip(steps, outputs, strict=True):
+        for node in nodes:
+            output = evaluate(node, output)  # noqa: PLW2901
+        stepped.append(output)
+    return stepped
 
 
 def _shares(meta: MetaModel, n_members: int) -> Floats64:

@@ -440,7 +440,6 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
             combine,
             given,
             self._out_of_fold,
-            is_classification=self.task == "classification",
             calibrate=calibrate,
             passthrough=passthrough,
         )
@@ -469,8 +468,9 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
     @property
     def _accepts_missing(self) -> bool:
         """Whether NaN is a value to every member, and to the meta-model."""
-        models = [model for _, model in named_models(self.models) if not is_dropped(model)]
-        return not self.passthrough and all(accepts_missing(model) for model in models)
+        fitted = vars(self).get("members_")
+        models = [model for _, model in named_models(self.models)] if fitted is None else fitted.values()
+        return not self.passthrough and all(accepts_missing(model) for model in models if not is_dropped(model))
 
     def _member_output(self, member: FittedMember, X: Floats32) -> Floats64:
         """Return what a member says of checked rows."""
