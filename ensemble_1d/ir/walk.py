@@ -54,11 +54,17 @@ def node_bytes(node: Node) -> int:
 
 
 def accepts_missing(node: Node) -> bool:
-    """Return whether a NaN among the features has a meaning: only trees give it one."""
-    return not any(
-        isinstance(each, Dense | Affine) or (isinstance(each, Quantize) and not each.missing)
-        for each in descendants(node)
-    )
+    """Return whether a NaN among the features has a meaning: only trees give it one, where they read the features."""
+    match node:
+        case Chain():
+            routes = [step for step in node.steps if not isinstance(step, Select)]
+            return not routes or accepts_missing(routes[0])
+        case Combine() | IntegerCombine() | Concat():
+            return all(accepts_missing(member) for member in node.members)
+        case Quantize():
+            return node.missing
+        case _:
+            return not isinstance(node, Dense | Affine)
 
 
 def output_width(node: Node, n_inputs: int) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_1d.errors import InvalidInputError
-from ensemble_1d.ir import Chain, IntegerCombine, Node, Program, Quantize, node_bytes
+from ensemble_1d.ir import Chain, Concat, IntegerCombine, Node, Program, Quantize, node_bytes
 from ensemble_1d.ir.fixed_point import CODE_STEPS
 from ensemble_1d.runtime import run
 
@@ -161,7 +161,7 @@ def _bytes_by_part(program: Program) -> list[tuple[str, int]]:
     quantizer, body, _ = program.integer_parts()
     parts = [("inputs", node_bytes(quantizer))]
     first: Node = body.steps[0]
-    if isinstance(first, IntegerCombine):
+    if isinstance(first, IntegerCombine | Concat):
         names = first.names or tuple(f"member {i}" for i in range(len(first.members)))
         parts += [(name, node_bytes(member)) for name, member in zip(names, first.members, strict=True)]
         rest = node_bytes(body) - sum(count for _, count in parts[1:])
