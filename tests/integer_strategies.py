@@ -6,10 +6,12 @@ from strategies import FLOAT32_MAX, SEEDS, tree_children
 
 from ensemble_1d.ir import (
     Chain,
+    Concat,
     Dequantize,
     IntegerCombine,
     IntegerDense,
     IntegerLink,
+    IntegerLog,
     IntegerTreeTable,
     Program,
     Quantize,
@@ -111,7 +113,8 @@ class _Builder:
     def add_any(self, depth):
         """Append a node of any kind that fits."""
         rng, width = self.rng, len(self.low)
-        kind = rng.choice(["trees", "trees", "dense", "requantize", "select", "chain", "combine", "link"])
+        kinds = ["trees", "trees", "dense", "requantize", "select", "chain", "combine", "concat", "link", "log"]
+        kind = rng.choice(kinds)
         if kind == "trees":
             self.add(_trees(rng, width, missing=self.missing))
         elif kind == "dense":
@@ -122,8 +125,13 @@ class _Builder:
             self.add(self.inner(depth - 1))
         elif kind == "combine" and depth:
             self.add_combination(depth - 1, int(rng.integers(1, 4)))
+        elif kind == "concat" and depth:
+            members = tuple(self.inner(depth - 1) for _ in range(rng.integers(1, 4)))
+            self.add(Concat(members=members, names=tuple(f"m{i}" for i in range(len(members)))))
         elif kind == "link" and width <= 4:
             self.add_link()
+        elif kind == "log":
+            self.add_log()
         else:
             self.add(_requantize(rng, self.low, self.high))
 
@@ -165,6 +173,12 @@ class _Builder:
             limits = (-(2**30), 2**30 - 1) if kind == "sigmoid" else (0, ONE)
         self.add(_requantize(self.rng, self.low, self.high, limits))
         self.add(IntegerLink(kind=kind))
+
+    def add_log(self):
+        """Append a logarithm, after saturation to Q15 unless the numbers are proven to lie there."""
+        if int(self.low.min()) < 0 or int(self.high.max()) > ONE:
+            self.add(_requantize(self.rng, self.low, self.high, (0, ONE)))
+        self.add(IntegerLog(floor=int(self.rng.choice([1, 2, 33, ONE - 1, ONE, self.rng.integers(1, ONE)]))))
 
     def add_classes(self, depth):
         """Append what ends in probabilities of two classes or more."""
@@ -210,7 +224,7 @@ def cuts_of(node):
     match node:
         case Chain():
             yield from cuts_of(node.steps[0])
-        case IntegerCombine():
+        case IntegerCombine() | Concat():
             for member in node.members:
                 yield from cuts_of(member)
         case IntegerTreeTable():

@@ -7,18 +7,21 @@ from ensemble_1d.ir import (
     Affine,
     Chain,
     Combine,
+    Concat,
     Dense,
     IntegerCombine,
     IntegerDense,
     IntegerLink,
+    IntegerLog,
     IntegerTreeTable,
     Link,
+    Log,
     Quantize,
     Requantize,
     Select,
     TreeTable,
 )
-from ensemble_1d.ir.fixed_point import EXP2_TABLE
+from ensemble_1d.ir.fixed_point import EXP2_TABLE, LOG2_TABLE
 
 
 def float32(value):
@@ -48,6 +51,10 @@ def float_row(node, row):
             return [max(each, 0.0) for each in sums] if node.activation == "relu" else sums
         case Link():
             return link_row(node.kind, [float(x) for x in row])
+        case Log():
+            return [math.log(max(float(x), node.floor)) * node.scale for x in row]
+        case Concat():
+            return [output for member in node.members for output in float_row(member, row)]
         case Combine():
             outputs = [[float(each) for each in float_row(member, row)] for member in node.members]
             return combined(node.rule, node.weights.tolist(), outputs)
@@ -125,6 +132,10 @@ def integer_row(node, row):
             return [requantized(x, scale, node.low, node.high) for x, scale in zip(row, scales, strict=True)]
         case IntegerLink():
             return integer_link_row(node.kind, row)
+        case IntegerLog():
+            return [logarithm(max(x, node.floor)) for x in row]
+        case Concat():
+            return [output for member in node.members for output in integer_row(member, row)]
         case IntegerCombine():
             outputs = [integer_row(member, row) for member in node.members]
             weights = node.weights.tolist()
@@ -167,6 +178,16 @@ def power_of_half(distance):
     index, rest = divmod(fraction, 128)
     chord = EXP2_TABLE[index] - ((EXP2_TABLE[index] - EXP2_TABLE[index + 1]) * rest + 64) // 128
     return (chord + 2**whole // 2) // 2**whole
+
+
+def logarithm(probability):
+    """Return 4096 * log2(probability / 32768) from the table, by its definition."""
+    exponent = 16 - probability.bit_length()
+    index, rest = divmod(probability * 2**exponent - 32768, 1024)
+    chord = LOG2_TABLE[index]
+    if rest:
+        chord += ((LOG2_TABLE[index + 1] - LOG2_TABLE[index]) * rest + 512) // 1024
+    return chord - 4096 * exponent
 
 
 def share(part, total):

@@ -4,11 +4,11 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-from c_harness import C99, CPP11, check_compiles, need, run_text
+from c_harness import C99, CPP11, SANITIZED, check_compiles, need, run_text
 
-from ensemble_1d.ir.fixed_point import EXP2_TABLE
-from ensemble_1d.ir.nodes import IntegerLink
-from ensemble_1d.runtime_integer import exp2_negative, link, normalise
+from ensemble_1d.ir.fixed_point import EXP2_TABLE, LOG2_TABLE
+from ensemble_1d.ir.nodes import IntegerLink, IntegerLog
+from ensemble_1d.runtime_integer import exp2_negative, link, log2_probability, normalise
 
 LANGUAGES = [("gcc", C99), ("g++", CPP11), ("clang", C99), ("clang++", CPP11)]
 ALL_LANGUAGES = pytest.mark.parametrize(("compiler", "flags"), LANGUAGES, ids=[name for name, _ in LANGUAGES])
@@ -16,6 +16,7 @@ HEADERS = {"kernels.h": files("ensemble_1d.export").joinpath("c99_kernels.h").re
 OPENING = f"""\
 #include <stdint.h>
 #define E1D_EXP2_TABLE {", ".join(map(str, EXP2_TABLE))}
+#define E1D_LOG2_TABLE {", ".join(map(str, LOG2_TABLE))}
 #include "kernels.h"
 #include <stdio.h>
 """
@@ -44,7 +45,7 @@ int main(void)
 
 @ALL_LANGUAGES
 def test_kernels_compile_on_their_own(compiler, flags):
-    """They are plain C, and C++, once stdint.h and the table are there, with and without floats."""
+    """They are plain C, and C++, once stdint.h and the tables are there, with and without floats."""
     text = f"{OPENING}int32_t f(void);\nint32_t f(void)\n{{\n    return e1d_exp2_negative(4096);\n}}\n"
     for further in ((), ("-DE1D_NO_FLOAT",)):
         check_compiles(text, need(compiler), (*flags, *further), headers=HEADERS)
@@ -55,6 +56,18 @@ def test_exponential():
     distance = np.concatenate([np.arange(18 * 4096), [2**29, 2**31 - 1]])
     found = results("y[0] = e1d_exp2_negative(x);", distance)
     np.testing.assert_array_equal(found[:, 0], exp2_negative(distance))
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("sanitizers", [(), SANITIZED], ids=["plain", "sanitized"])
+def test_logarithm(compiler, sanitizers):
+    """Every Q15 probability, zero included, alone and beside another, above and below a floor."""
+    probability = np.arange(32769)
+    for floor in (1, 33, 32768):
+        body = f"y[0] = x; y[1] = 32768 - x; e1d_log2(y, 2, {floor});"
+        found = results(body, probability, compiler, (*C99, *sanitizers))
+        both = np.column_stack([probability, 32768 - probability])
+        np.testing.assert_array_equal(found, log2_probability(IntegerLog(floor=floor), both))
 
 
 @pytest.mark.parametrize("part", [0, 1, 2, 16383, 16384, 32767, 32768])

@@ -6,18 +6,27 @@ import subprocess
 
 import numpy as np
 import pytest
-from c_harness import C99, CPP11, Case, assert_equal_in_c, check_compiles, need, run_text, undefined_symbols
+from c_harness import C99, CPP11, SANITIZED, Case, assert_equal_in_c, check_compiles, need, run_text, undefined_symbols
 from hypothesis import given
 from hypothesis import strategies as st
 from integer_strategies import code_rows, float_rows, integer_programs
-from small_nodes import classification, dense, integer_regression, integer_trees, quantize, regression, requantize
+from small_nodes import (
+    classification,
+    dense,
+    integer_dense,
+    integer_regression,
+    integer_trees,
+    quantize,
+    regression,
+    requantize,
+)
 from strategies import MODES, examples, inputs, programs
 
 from ensemble_1d.errors import InvalidProgramError
 from ensemble_1d.export.c99 import c99_header
 from ensemble_1d.export.c99_nodes import render
 from ensemble_1d.export.c99_text import array, comment, integer, number
-from ensemble_1d.ir import Dequantize, IntegerLink, Program
+from ensemble_1d.ir import Chain, Concat, Dequantize, IntegerLink, IntegerLog, Log, Program, Select
 from ensemble_1d.quantization.programs import quantize_program
 
 LANGUAGES = [("gcc", C99), ("g++", CPP11), ("clang", C99), ("clang++", CPP11)]
@@ -82,8 +91,10 @@ def test_a_float_program_has_no_header():
     """It is refused, and so is any float node further down."""
     with pytest.raises(InvalidProgramError, match=r"this program is float; quantize\(\) makes an integer one"):
         c99_header(regression(dense(1, 1)), "model")
-    with pytest.raises(InvalidProgramError, match="Dense has no integer C code; quantize the program first"):
-        render(dense(1, 1), 1, "int16_t", "model", "model_body")
+    for node in (dense(1, 1), Log(floor=0.5)):
+        message = f"{type(node).__name__} has no integer C code; quantize the program first"
+        with pytest.raises(InvalidProgramError, match=message):
+            render(node, 1, "int16_t", "model", "model_body")
 
 
 @examples(300)
@@ -167,6 +178,26 @@ def test_a_further_affine_column_is_written_too():
     steps = (first, requantize(2, multiplier=2), Dequantize(fraction_bits=15))
     program = classification(*steps, classes=np.arange(2))
     assert_equal_in_c([case(program)], need("gcc"), C99)
+
+
+@pytest.mark.parametrize(("compiler", "flags"), [("gcc", (*C99, *SANITIZED)), ("clang", (*C99, *SANITIZED))])
+def test_nodes_in_every_place_of_a_chain_and_of_a_concat(compiler, flags):
+    """Logarithms first, last, alone and in place; members that are single nodes, chains and concats themselves."""
+    one, log = Select(column=np.zeros(1, np.int32)), IntegerLog(floor=3)
+    probability = requantize(1, low=0, high=32768, multiplier=3)
+    both = Concat(members=(Chain(steps=(probability, log)), Chain(steps=(one, probability))))
+    bodies = [
+        (probability, log, one),
+        (Concat(members=(one, one, one)), requantize(3, low=0, high=32768), log, integer_dense([[1, -2, 3]], [4])),
+        (Concat(members=(both, both)), one),
+        (both, Concat(members=(one, one)), integer_dense([[5, 7]], [0])),
+        (
+            Concat(members=(Chain(steps=(probability, IntegerLink(kind="complement"), log)), one)),
+            integer_dense([[1, 2, 4]], [0]),
+        ),
+        (probability, Concat(members=(log, IntegerLink(kind="complement"))), integer_dense([[1, 2, 4]], [0])),
+    ]
+    assert_equal_in_c([case(integer_regression(*body)) for body in bodies], need(compiler), flags)
 
 
 # ---------------------------------------------------------------- labels

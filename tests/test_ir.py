@@ -11,13 +11,16 @@ from ensemble_1d.ir import (
     Affine,
     Chain,
     Combine,
+    Concat,
     Dense,
     Dequantize,
     IntegerCombine,
     IntegerDense,
     IntegerLink,
+    IntegerLog,
     IntegerTreeTable,
     Link,
+    Log,
     Program,
     Quantize,
     Requantize,
@@ -132,6 +135,9 @@ VALID = {
     Chain: lambda **changes: {"steps": (Link(kind="softmax"),)} | changes,
     Link: lambda **changes: {"kind": "softmax"} | changes,
     IntegerLink: lambda **changes: {"kind": "softmax"} | changes,
+    Log: lambda **changes: {"floor": 0.01, "scale": 2.0} | changes,
+    IntegerLog: lambda **changes: {"floor": 33} | changes,
+    Concat: lambda **changes: {"members": (Link(kind="softmax"),) * 2, "names": ("a", "b")} | changes,
     Dequantize: lambda **changes: {"fraction_bits": 15} | changes,
 }
 
@@ -249,6 +255,19 @@ REFUSED = [
     (IntegerCombine, {"weights": i32(16384, 16382)}, "use non-negative integers with a sum of 32768"),
     (IntegerCombine, {"weights": i32(-1, 32769)}, "use non-negative integers with a sum of 32768"),
     (IntegerCombine, {"weights": np.array([16384, 16384])}, "IntegerCombine.weights has dtype int64"),
+    (Log, {"floor": 0.0}, "Log.floor is 0.0; use a probability in (0, 1]"),
+    (Log, {"floor": -0.1}, "Log.floor is -0.1; use a probability in (0, 1]"),
+    (Log, {"floor": 1.01}, "Log.floor is 1.01; use a probability in (0, 1]"),
+    (Log, {"floor": NAN}, "Log.floor is nan; use a probability in (0, 1]"),
+    (Log, {"scale": 0.0}, "Log.scale is 0.0; use a finite number > 0"),
+    (Log, {"scale": -1.0}, "Log.scale is -1.0; use a finite number > 0"),
+    (Log, {"scale": np.inf}, "Log.scale is inf; use a finite number > 0"),
+    (Log, {"scale": NAN}, "Log.scale is nan; use a finite number > 0"),
+    (IntegerLog, {"floor": 0}, "IntegerLog.floor is 0; use a Q15 probability, 1 to 32768"),
+    (IntegerLog, {"floor": 32769}, "IntegerLog.floor is 32769; use a Q15 probability, 1 to 32768"),
+    (Concat, {"members": (), "names": ()}, "Concat.members must be a tuple of one node or more"),
+    (Concat, {"members": [Link(kind="softmax")] * 2}, "Concat.members must be a tuple of one node or more"),
+    (Concat, {"names": ("a",)}, "Concat.names has 1 entries; give 2, or none"),
     (Dequantize, {"fraction_bits": 63}, "Dequantize.fraction_bits is 63; use -62 to 62"),
     (Dequantize, {"fraction_bits": -63}, "Dequantize.fraction_bits is -63; use -62 to 62"),
 ]
@@ -275,6 +294,11 @@ def test_limits_themselves_are_accepted():
     """The last value inside each rule is legal."""
     Dequantize(fraction_bits=62)
     Dequantize(fraction_bits=-62)
+    Log(floor=1.0)
+    Log(floor=5e-324, scale=1e308)
+    IntegerLog(floor=1)
+    IntegerLog(floor=32768)
+    Concat(members=(Link(kind="softmax"),))
     Requantize(**requantize(shift_in=np.array([30, 30], np.uint8), low=-(2**31), high=2**31 - 1))
     IntegerCombine(**integer_combine(weights=i32(16384, 16383)))
     IntegerTreeTable(**integer_tree_table(default_left=np.empty(0, np.bool_)))
@@ -343,6 +367,10 @@ def test_descendants_and_bytes():
     chain = Chain(steps=(layer, link))
     root = Combine(members=(chain, link), weights=np.array([0.5, 0.5]), rule="mean")
     assert [type(each) for each in descendants(root)] == [Combine, Chain, Dense, Link, Link]
+    beside = Concat(members=(root, Chain(steps=(link, Log(floor=0.5)))))
+    assert [type(each) for each in descendants(beside)][5:] == [Link, Chain, Link, Log]
+    assert list(descendants(beside))[1] is root
+    assert node_bytes(beside) == node_bytes(root)
     assert node_bytes(layer) == 4 * 4 + 2 * 4
     assert node_bytes(root) == node_bytes(layer) + 2 * 8
     assert Program(n_features=2, task="classification", classes=np.arange(2), root=root).nbytes == node_bytes(root)

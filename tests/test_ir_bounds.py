@@ -18,18 +18,23 @@ from strategies import SEEDS, examples
 
 from ensemble_1d.ir import (
     Chain,
+    Concat,
     Dequantize,
     IntegerCombine,
     IntegerDense,
     IntegerLink,
+    IntegerLog,
     IntegerTreeTable,
     Link,
+    Log,
     Requantize,
     Select,
     output_bounds,
     output_width,
 )
+from ensemble_1d.ir.bounds import log2_floor
 from ensemble_1d.runtime import evaluate, leaves_of_rows
+from ensemble_1d.runtime_integer import log2_probability
 
 
 @pytest.mark.parametrize(
@@ -82,6 +87,39 @@ def test_complement_takes_a_probability():
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1, 32768), (0, 32769)])
+def test_logarithms_are_of_probabilities(low, high):
+    """Zero becomes the floor; what could be below 0 or above 32768 is refused, in a program too, and in any column."""
+    message = f"IntegerLog gets {low}..{high}; it takes Q15 probabilities, 0..32768"
+    with refuses(message):
+        output_bounds(IntegerLog(floor=1), np.array([0, low]), np.array([high, 32768]))
+    with refuses(message):
+        integer_regression(requantize(low=low, high=high, multiplier=2), IntegerLog(floor=1))
+    integer_regression(requantize(low=0, high=32768, multiplier=2), IntegerLog(floor=1))
+
+
+def test_the_lower_bound_of_a_logarithm_is_one_and_a_tight_one():
+    """No probability is below it, whatever the floor; at a floor that is a power of two it is reached."""
+    for floor in range(1, 32769):
+        lowest = int(log2_probability(IntegerLog(floor=floor), np.zeros((1, 1), np.int64))[0, 0])
+        assert log2_floor(floor) <= lowest <= log2_floor(floor) + 4096
+        assert log2_floor(floor) == lowest or floor & (floor - 1)
+    low, high = output_bounds(IntegerLog(floor=1), np.zeros(2, np.int64), np.full(2, 32768))
+    assert (low.tolist(), high.tolist()) == ([-15 * 4096] * 2, [0, 0])
+
+
+def test_bounds_of_members_stand_side_by_side():
+    """Each column has those of its own member, in order."""
+    node = Concat(members=(integer_trees([(0, 5)]), requantize(low=-3, high=7), IntegerLink(kind="sigmoid")))
+    low, high = output_bounds(node, np.array([-32768]), np.array([32767]))
+    assert low.tolist() == [0, -3, 0, 0]
+    assert high.tolist() == [5, 7, 32768, 32768]
+    with refuses("IntegerTreeTable could reach 2147516415, beyond 32 bits"):
+        integer_regression(
+            Concat(members=(requantize(), integer_trees([(0, 65535)] * 32769))), integer_dense([[1, 0]], [0])
+        )
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1, 32768), (0, 32769)])
 def test_class_outputs_are_probabilities(low, high):
     """Outputs outside 0..32768 would not fit predict_proba's 16 bits."""
     steps = (requantize(2, low=low, high=high, multiplier=2),)
@@ -99,7 +137,7 @@ def test_class_outputs_have_15_fraction_bits():
 
 def test_output_bounds_refuses_float_nodes():
     """Float nodes have no integer bounds."""
-    for node in (dense(1, 1), quantize(), Dequantize(fraction_bits=0), Link(kind="sigmoid")):
+    for node in (dense(1, 1), quantize(), Dequantize(fraction_bits=0), Link(kind="sigmoid"), Log(floor=0.5)):
         with refuses(f"{type(node).__name__} has no place between Quantize and Dequantize"):
             output_bounds(node, np.zeros(1, np.int64), np.ones(1, np.int64))
 
@@ -138,7 +176,7 @@ def assert_within_bounds(node, x, low, high):
         for step in node.steps:
             x, low, high = assert_within_bounds(step, x, low, high)
         return x, low, high
-    if isinstance(node, IntegerCombine):
+    if isinstance(node, IntegerCombine | Concat):
         for member in node.members:
             assert_within_bounds(member, x, low, high)
     assert partial_sums_fit(node, x)

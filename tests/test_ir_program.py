@@ -22,15 +22,18 @@ from ensemble_1d.ir import (
     Affine,
     Chain,
     Combine,
+    Concat,
     Dequantize,
     IntegerLink,
+    IntegerLog,
     Link,
+    Log,
     Program,
     Select,
     accepts_missing,
     output_width,
 )
-from ensemble_1d.runtime import run
+from ensemble_1d.runtime import evaluate, run
 
 # ---------------------------------------------------------------- inputs, labels, task
 
@@ -107,6 +110,9 @@ def test_labels_are_kept_as_given_and_read_only(classes):
         (quantize(2), 2, 2),
         (Dequantize(fraction_bits=0), 7, 7),
         (Chain(steps=(dense(2, 1), Link(kind="sigmoid"))), 2, 2),
+        (Log(floor=0.5), 3, 3),
+        (IntegerLog(floor=1), 3, 3),
+        (Concat(members=(dense(2, 3), Select(column=np.array([1], np.int32)), Log(floor=0.5))), 2, 6),
         (Combine(members=(dense(2, 3), dense(2, 3)), weights=np.array([0.5, 0.5]), rule="vote"), 2, 3),
     ],
     ids=lambda each: type(each).__name__,
@@ -130,6 +136,7 @@ def test_output_width(node, n_inputs, n_outputs):
         (Select(column=np.array([0, 2], np.int32)), 2, "Select reads column 2, and there are 2"),
         (integer_trees([(0, 1)], column=1), 1, "IntegerTreeTable reads column 1, and there are 1"),
         (Chain(steps=(dense(1, 2), dense(1, 2))), 1, "Dense takes 1 columns and gets 2"),
+        (Concat(members=(dense(1, 3), dense(2, 3))), 1, "Dense takes 2 columns and gets 1"),
         (
             Combine(members=(dense(1, 3), dense(1, 2)), weights=np.array([0.5, 0.5]), rule="mean"),
             1,
@@ -172,6 +179,32 @@ def test_missing_values_are_accepted_by_trees_and_by_a_quantizer_with_a_code_for
     assert not accepts_missing(dense(1, 1))
     combined = Combine(members=(table, dense(1, 1)), weights=np.array([0.5, 0.5]), rule="mean")
     assert not accepts_missing(combined)
+
+
+FIRST = Select(column=np.zeros(1, np.int32))
+
+
+@pytest.mark.parametrize(
+    ("node", "accepts"),
+    [
+        (Chain(steps=(stump(0.0, "lt"), dense(1, 2))), True),
+        (Chain(steps=(Concat(members=(stump(0.0, "lt"), stump(1.0, "le"))), dense(2, 2))), True),
+        (Chain(steps=(Concat(members=(stump(0.0, "lt"), dense(1, 1))), dense(2, 2))), False),
+        (Chain(steps=(Concat(members=(stump(0.0, "lt"), FIRST)), dense(2, 2))), False),
+        (Chain(steps=(Concat(members=(stump(0.0, "lt"), FIRST)), stump(0.0, "lt"), dense(1, 2))), True),
+        (Chain(steps=(FIRST, stump(0.0, "lt"))), True),
+        (Chain(steps=(Chain(steps=(FIRST, FIRST)), Chain(steps=(stump(0.0, "lt"), Link(kind="sigmoid"))))), True),
+        (Chain(steps=(FIRST, dense(1, 1))), False),
+        (FIRST, False),
+        (Log(floor=0.5), False),
+        (Link(kind="sigmoid"), False),
+    ],
+)
+def test_missing_values_count_where_they_are_read(node, accepts):
+    """Layers over trees never see a NaN; features that pass through reach what comes next."""
+    assert accepts_missing(node) == accepts
+    finite = np.isfinite(evaluate(node, np.full((1, 1), np.nan, np.float32))).all()
+    assert finite == accepts
 
 
 # ---------------------------------------------------------------- integers

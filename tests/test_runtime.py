@@ -5,16 +5,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from integer_strategies import code_rows, float_rows, integer_programs, quantizer
-from oracle import codes_row, float_row, integer_row, tree_row
+from oracle import codes_row, float_row, integer_row, logarithm, tree_row
 from small_nodes import constants, stump
 from strategies import INF, NAN, SEEDS, examples, inputs, programs, tree_tables
 
 from ensemble_1d import runtime
 from ensemble_1d.errors import InvalidProgramError
-from ensemble_1d.ir import Affine, Combine, Dense, IntegerCombine, IntegerLink, Link, Program, Select
-from ensemble_1d.ir.fixed_point import EXP2_TABLE
+from ensemble_1d.ir import (
+    Affine,
+    Combine,
+    Concat,
+    Dense,
+    IntegerCombine,
+    IntegerLink,
+    IntegerLog,
+    Link,
+    Log,
+    Program,
+    Select,
+)
+from ensemble_1d.ir.fixed_point import EXP2_TABLE, LOG2_TABLE
 from ensemble_1d.runtime import combine_outputs, evaluate, leaves_of_rows, run, run_codes
-from ensemble_1d.runtime_integer import exp2_negative, link, normalise, quantize
+from ensemble_1d.runtime_integer import exp2_negative, link, log2_probability, normalise, quantize
 
 ONE = 2**15
 
@@ -150,6 +162,27 @@ def test_votes_go_to_the_first_of_equal_classes():
     assert evaluate(node, np.array([[1.0, 2.0]])).tolist() == [[1.75, 1.75]]
 
 
+def test_logarithms_stop_at_the_floor_and_are_scaled():
+    """Zero and what is below the floor count as the floor, in float64 though the input be float32."""
+    x = np.array([[0.0, 1e-9, 0.25, 0.5, 1.0]], np.float32)
+    found = evaluate(Log(floor=0.25, scale=2.0), x)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, 2 * np.log([[0.25, 0.25, 0.25, 0.5, 1.0]]), rtol=1e-15)
+    smallest = evaluate(Log(floor=5e-324), x)
+    assert np.isfinite(smallest).all()
+    assert smallest[0, 0] < -744
+
+
+def test_members_stand_side_by_side_in_order():
+    """Their widths may differ, and float64 outputs keep their digits beside float32 ones."""
+    last = Select(column=np.array([1], np.int32))
+    layer = Dense(weight=np.array([[1.0, 0], [0, 3]], np.float32), bias=np.full(2, 0.1, np.float32), activation="relu")
+    x = np.array([[2.0**24, -1.0], [5.0, 7.0]], np.float32)
+    found = evaluate(Concat(members=(last, layer, last)), x)
+    tenth = float(np.float32(0.1))
+    assert found.tolist() == [[-1, 2.0**24 + tenth, 0, -1], [7, 5 + tenth, 21 + tenth, 7]]
+
+
 # ---------------------------------------------------------------- integer
 
 
@@ -250,6 +283,28 @@ def test_integer_sigmoid_is_close_symmetric_and_monotone():
     np.testing.assert_array_equal(link(IntegerLink(kind="sigmoid"), -scores)[:, ::-1], found)
     assert found[-5:, 1].tolist()[:2] == [0, ONE]
     assert found[-2].tolist() == [ONE // 2, ONE // 2]
+
+
+def test_integer_logarithm_is_close_and_monotone_over_its_whole_range():
+    """Every Q15 probability: within 2.9e-4 of the exact logarithm, never falling, and exact at powers of two."""
+    probability = np.arange(1, ONE + 1)
+    found = log2_probability(IntegerLog(floor=1), probability[:, np.newaxis])[:, 0]
+    assert np.abs(found / 4096 - np.log2(probability / ONE)).max() < 2.9e-4
+    assert (np.diff(found) >= 0).all()
+    assert found.tolist() == [logarithm(each) for each in range(1, ONE + 1)]
+    powers = 2 ** np.arange(16)
+    assert found[powers - 1].tolist() == [4096 * (i - 15) for i in range(16)]
+    assert (len(LOG2_TABLE), LOG2_TABLE[0], LOG2_TABLE[-1]) == (33, 0, 4096)
+
+
+@pytest.mark.parametrize("floor", [1, 2, 3, 1000, ONE - 1, ONE])
+def test_integer_logarithm_stops_at_the_floor(floor):
+    """Below the floor, zero included, it is that of the floor; above it nothing changes."""
+    probability = np.arange(ONE + 1)[:, np.newaxis]
+    found = log2_probability(IntegerLog(floor=floor), probability)
+    whole = log2_probability(IntegerLog(floor=1), probability)
+    assert (found[:floor] == whole[floor]).all()
+    np.testing.assert_array_equal(found[floor:], whole[floor:])
 
 
 def test_integer_votes_go_to_the_first_of_equal_classes():

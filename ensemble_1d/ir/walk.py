@@ -54,17 +54,27 @@ def node_bytes(node: Node) -> int:
 
 
 def accepts_missing(node: Node) -> bool:
-    """Return whether a NaN among the features has a meaning: only trees give it one, where they read the features."""
+    """Return whether a NaN among the features has a meaning: only trees give it one, whatever follows them."""
+    return all(
+        isinstance(each, TreeTable | IntegerTreeTable) or (isinstance(each, Quantize) and each.missing)
+        for each in _readers(node)
+    )
+
+
+def _readers(node: Node) -> list[Node]:
+    """Return the nodes that compute with the input of `node`, and each Select through which it comes out as it is."""
     match node:
         case Chain():
-            routes = [step for step in node.steps if not isinstance(step, Select)]
-            return not routes or accepts_missing(routes[0])
+            first, *rest = node.steps
+            readers = _readers(first)
+            if rest and any(isinstance(each, Select) for each in readers):
+                further = _readers(Chain(steps=tuple(rest)))
+                return [each for each in readers if not isinstance(each, Select)] + further
+            return readers
         case Combine() | IntegerCombine() | Concat():
-            return all(accepts_missing(member) for member in node.members)
-        case Quantize():
-            return node.missing
+            return [each for member in node.members for each in _readers(member)]
         case _:
-            return not isinstance(node, Dense | Affine)
+            return [node]
 
 
 def output_width(node: Node, n_inputs: int) -> int:
