@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from ensemble_1d.ir import Affine, Chain, Combine, Dense, Link, Program, Select, TreeTable
+from ensemble_1d.ir import Affine, Chain, Combine, Concat, Dense, Link, Log, Program, Select, TreeTable
 
 FLOAT32_MAX = np.finfo(np.float32).max
 SUBNORMAL = np.finfo(np.float32).smallest_subnormal
@@ -157,11 +157,15 @@ def _members(draw, n_features, n_outputs, kinds, scales):
 
 @st.composite
 def _roots(draw, n_features, n_outputs, *, kinds, scales, depth):
-    """Draw a member, or a combination whose members may be combinations."""
+    """Draw a member, or a combination or a meta-model whose members may be combinations or meta-models."""
     n_members = draw(st.integers(0, 3)) if depth else 0
     if n_members == 0:
         return draw(_members(n_features, n_outputs, kinds, scales))
     smaller = _roots(n_features, n_outputs, kinds=kinds, scales=scales, depth=depth - 1)
+    if draw(st.integers(0, 2)) == 0:
+        if n_outputs > 1 and draw(st.booleans()):
+            return Chain(steps=(draw(smaller), draw(logs()), Link(kind="softmax")))
+        return draw(_meta_models(smaller, n_features, n_outputs, passthrough="network" in kinds))
     members = [draw(smaller) for _ in range(n_members)]
     weights = np.array(draw(st.lists(st.integers(0, 9), min_size=n_members, max_size=n_members)), np.float64)
     weights[draw(st.integers(0, n_members - 1))] += 1
@@ -174,6 +178,50 @@ def _roots(draw, n_features, n_outputs, *, kinds, scales, depth):
 
 
 @st.composite
+def logs(draw):
+    """Draw logarithms with a floor near that of Q15, and a temperature."""
+    return Log(floor=draw(st.sampled_from([1e-6, 2.0**-15, 1e-3])), scale=draw(st.sampled_from([1.0, 0.25, 3.0])))
+
+
+@st.composite
+def _meta_models(draw, members, n_features, n_outputs, *, passthrough):
+    """Draw layers over outputs, logarithms or single classes of one to three members, and perhaps over features."""
+    columns = []
+    for _ in range(draw(st.integers(1, 3))):
+        steps, width = (draw(members),), n_outputs
+        if n_outputs > 1:
+            form = draw(st.sampled_from(["outputs", "logarithms", "one class"]))
+            if form == "logarithms":
+                steps = (*steps, draw(logs()))
+            elif form == "one class":
+                weight = np.eye(n_outputs, dtype=np.float32)[[draw(st.integers(0, n_outputs - 1))]]
+                steps, width = (*steps, Dense(weight=weight, bias=np.zeros(1, np.float32), activation="identity")), 1
+        columns.append((steps[0] if len(steps) == 1 else Chain(steps=steps), width))
+    if passthrough and draw(st.booleans()):
+        columns.append(draw(_passed_features(n_features)))
+    nodes, widths = zip(*draw(st.permutations(columns)), strict=True)
+    names = tuple(f"c{i}" for i in range(len(nodes))) if draw(st.booleans()) else ()
+    # No Affine on computed columns: it would round them to float32, each order of additions to another one.
+    layers = [step for step in draw(networks(sum(widths), n_outputs)) if isinstance(step, Dense)]
+    link = (Link(kind="softmax"),) if n_outputs > 1 else ()
+    return Chain(steps=(Concat(members=nodes, names=names), *layers, *link))
+
+
+@st.composite
+def _passed_features(draw, n_features):
+    """Draw an Affine of all features or of some, and the number of its columns."""
+    columns = draw(st.none() | st.lists(st.integers(0, n_features - 1), min_size=1, max_size=n_features + 1))
+    width = n_features if columns is None else len(columns)
+    rng = np.random.default_rng(draw(SEEDS))
+    affine = Affine(
+        offset=rng.normal(size=width).astype(np.float32), scale=rng.choice([0.0, 0.5, -2.0], width).astype(np.float32)
+    )
+    if columns is None:
+        return affine, width
+    return Chain(steps=(Select(column=np.array(columns, np.int32)), affine)), width
+
+
+@st.composite
 def programs(draw, *, task=None, kinds=("trees", "network"), scales=(1.0, 1000.0), depth=2):
     """Draw a float Program of up to 4 features and 4 classes.
 
@@ -182,7 +230,7 @@ def programs(draw, *, task=None, kinds=("trees", "network"), scales=(1.0, 1000.0
         task: "classification", "regression", or None for either.
         kinds: Which models: "trees", "network".
         scales: Magnitudes of thresholds.
-        depth: How many combinations may lie within each other.
+        depth: How many combinations or meta-models may lie within each other.
     """
     task = task or draw(st.sampled_from(["classification", "regression"]))
     n_features = draw(st.integers(1, 4))
@@ -208,7 +256,7 @@ def walk(node, features):
                     features = features[step.column]
                 else:
                     yield from walk(step, features)
-        case Combine():
+        case Combine() | Concat():
             for member in node.members:
                 yield from walk(member, features)
         case _:

@@ -10,7 +10,7 @@ from small_nodes import classification, constants, dense, quantize, regression, 
 from strategies import INF, MODES, NAN, examples, inputs, programs
 
 from ensemble_1d.errors import InvalidInputError, InvalidProgramError
-from ensemble_1d.ir import Chain, Combine, Dense, Link, Quantize, node_bytes
+from ensemble_1d.ir import Chain, Combine, Concat, Dense, Link, Quantize, descendants, node_bytes
 from ensemble_1d.quantization.programs import quantize_program
 from ensemble_1d.quantization.report import QuantizationReport, measure, out_of_range
 
@@ -108,8 +108,9 @@ def test_bytes_by_part_sum_to_those_of_the_program(data):
     assert report.integer_bytes == integer.nbytes
     assert report.float_bytes == program.nbytes
     names = [name for name, _ in report.bytes_by_part]
-    if isinstance(program.root, Combine):
-        members = program.root.names or tuple(f"member {i}" for i in range(len(program.root.members)))
+    first = next(node for node in descendants(program.root) if not isinstance(node, Chain))
+    if isinstance(first, Combine | Concat):
+        members = first.names or tuple(f"member {i}" for i in range(len(first.members)))
         assert names == ["inputs", *members, "combination"]
     else:
         assert names[:2] == ["inputs", "model"]
