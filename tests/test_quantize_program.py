@@ -26,12 +26,13 @@ from ensemble_1d.ir import (
     Affine,
     Chain,
     Combine,
+    Concat,
     Link,
-    Program,
     Select,
     descendants,
 )
 from ensemble_1d.quantization.programs import quantize_program
+from ensemble_1d.quantization.routes import arrows
 from ensemble_1d.quantization.trees import leaf_table
 from ensemble_1d.runtime import evaluate, run
 
@@ -275,26 +276,22 @@ def test_an_integer_program_is_not_quantized_again():
 
 SOFTMAX, PAIR = Link(kind="softmax"), Select(column=np.array([0, 1], np.int32))
 BOTH = Combine(members=(SOFTMAX, SOFTMAX), weights=np.array([0.5, 0.5]), rule="mean")
-AFFINE = Affine(offset=np.zeros(2, np.float32), scale=np.ones(2, np.float32))
 
 
-@pytest.mark.parametrize(
-    ("steps", "message"),
-    [
-        ((dense(2, 2), BOTH), "a combination or selection within a chain has no integer form; put it first"),
-        ((dense(2, 2), PAIR, SOFTMAX), "a combination or selection within a chain has no integer form; put it first"),
-        ((PAIR,), "a combination or selection within a chain has no integer form; put it first"),
-        ((BOTH, SOFTMAX), "Link after a combination has no integer form"),
-        ((votes(1, 1, vector=True), dense(2, 2)), "the nodes TreeTable -> Dense have no integer form"),
-        ((dense(2, 2), SOFTMAX, dense(2, 2)), "the nodes Dense -> Link -> Dense have no integer form"),
-        ((AFFINE, SOFTMAX), "the nodes Affine have no integer form; use trees, or Affine and Dense layers"),
-        ((dense(2, 2), AFFINE, SOFTMAX), "the nodes Dense -> Affine have no integer form"),
-    ],
-    ids=lambda each: "-".join(type(step).__name__ for step in each) if isinstance(each, tuple) else "",
-)
+REFUSED = [
+    ((dense(2, 2), BOTH), "Dense -> Combine has no integer form; trees, selections and combinations must come first"),
+    ((dense(2, 2), Concat(members=(SOFTMAX,))), "Dense -> Concat has no integer form; trees, selections and"),
+    ((dense(2, 2), PAIR, SOFTMAX), "Dense -> Select -> Link has no integer form; trees, selections and combinations"),
+    ((SOFTMAX, votes(1, 1, vector=True)), "Link -> TreeTable has no integer form; trees, selections and combinations"),
+    ((PAIR,), "a selection alone has no integer form; pass features through an Affine"),
+    ((Concat(members=(PAIR,)), SOFTMAX), "a selection alone has no integer form; pass features through an Affine"),
+]
+
+
+@pytest.mark.parametrize(("steps", "message"), REFUSED, ids=lambda each: arrows(each) if type(each) is tuple else "")
 def test_chains_without_an_integer_form_are_refused(steps, message):
     """What a float program may hold and integers may not is named, in order."""
-    program = Program(n_features=2, task="classification", classes=np.arange(2), root=Chain(steps=steps))
+    program = classification(*steps, classes=np.arange(2), n_features=2)
     with pytest.raises(UnsupportedModelError, match=re.escape(message)):
         quantize_program(program, np.zeros((2, 2), np.float32), "int8")
 

@@ -1,6 +1,7 @@
 """The fixed-point scales at which members meet: probabilities in Q15, logits, logarithms and values."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ ONE = 2.0**PROBABILITY_BITS
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ValueScale:
-    """The fixed-point scale that the members of a regression ensemble share: `real = center + v * 2**-fraction_bits`.
+    """The fixed-point scale that members with values of any range share: `real = center + v * 2**-fraction_bits`.
 
     Attributes:
         fraction_bits: Fraction bits of every output.
@@ -31,9 +32,9 @@ class ValueScale:
     center: float
 
 
-def value_scale(node: Node, features: Features, X: npt.NDArray[np.float32]) -> ValueScale:
-    """Return a power-of-two scale at which twice the members' range on the calibration rows fits in 16 bits."""
-    averaged = list(terms(node, features))
+def value_scale(nodes: Sequence[Node], features: Features, X: npt.NDArray[np.float32]) -> ValueScale:
+    """Return a power-of-two scale at which twice the nodes' range on the calibration rows fits in 16 bits."""
+    averaged = [term for node in nodes for term in terms(node, features)]
     outputs = np.hstack([evaluate(Chain(steps=tuple(steps)), X[:, each]) for steps, each in averaged])
     low, high = float(outputs.min()), float(outputs.max())
     center = low / 2 + high / 2

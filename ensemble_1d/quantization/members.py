@@ -43,6 +43,9 @@ from ensemble_1d.runtime import evaluate
 _META_BITS = 16
 """Bits of the weights of a layer over members: it is small, and every error of a member passes through it."""
 
+_SLACK = 1e-3
+"""How far rounding may take the bounds of a probability beyond 0 and 1."""
+
 Splits = Iterator[tuple[Features, npt.NDArray[np.int16]]]
 Columns = npt.NDArray[np.floating[Any]]
 
@@ -96,9 +99,9 @@ def scores_of(node: Node, features: Features, context: Context, values: ValueSca
         if not steps:
             return scores
         network = leading_network(steps)
-        done = len(network) or 1
+        reads_features, done = done == 0, len(network) or 1
         if network:
-            scores = quantize_network(network, scores, columns, bits=bits)
+            scores = quantize_network(network, scores, columns, bits=bits, apart=not reads_features)
         elif isinstance(step := steps[0], Link):
             scores = probabilities(scores, step)
         elif isinstance(step, Log):
@@ -115,16 +118,26 @@ def _trees(table: TreeTable, context: Context) -> Scores:
 
 
 def _combination(node: Combine, features: Features, context: Context, values: ValueScale | None) -> Scores:
-    """Return the weighted mean or the votes of members that are brought to one scale."""
+    """Return the weighted mean or the votes of members that are brought to one scale: Q15, or that of their values."""
     if context.is_regression:
-        values = values or value_scale(node, features, context.X)
-        members = [as_values(scores_of(member, features, context, values), values) for member in node.members]
-    else:
-        members = [as_probabilities(scores_of(member, features, context)) for member in node.members]
-    weights = _integer_weights(node.weights, is_mean_of_values=context.is_regression)
+        values = values or value_scale(node.members, features, context.X)
+    members = [scores_of(member, features, context, values) for member in node.members]
+    if not context.is_regression and not all(map(_are_probabilities, members)):
+        values = value_scale(node.members, features, context.X)
+    members = [as_values(member, values) if values else as_probabilities(member) for member in members]
+    is_vote = node.rule == "vote"
+    weights = _integer_weights(node.weights, is_mean_of_values=values is not None and not is_vote)
     chains = tuple(Chain(steps=member.steps) for member in members)
     integer = IntegerCombine(members=chains, weights=weights, rule=node.rule, names=node.names)
-    return Scores((integer,), _bounds(integer, context), members[0].scale, members[0].offset)
+    width = len(members[0].scale)
+    scale, offset = (np.full(width, 1 / ONE), np.zeros(width)) if is_vote else (members[0].scale, members[0].offset)
+    return Scores((integer,), _bounds(integer, context), scale, offset)
+
+
+def _are_probabilities(scores: Scores) -> bool:
+    """Return whether no score can mean less than 0 or more than 1, beside rounding."""
+    ends = np.stack([bound * scores.scale + scores.offset for bound in scores.bounds])
+    return bool(((ends > -_SLACK) & (ends < 1 + _SLACK)).all())
 
 
 def _side_by_side(members: list[Scores], names: tuple[str, ...]) -> Scores:

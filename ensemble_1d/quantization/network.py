@@ -19,6 +19,8 @@ _BIAS_ROOM = 2.0**28
 """A bias takes at most an eighth of the 32-bit accumulator ..."""
 _SUM_HIGH = 2**31 - 1 - 2 * 2**28
 """... and products at most three quarters."""
+_UNSEEN = 2.0**-8
+"""A column keeps at least this share of what it could ever be, however little of it the calibration rows reach."""
 _ENOUGH_ACTIVATION = 2**14
 """Activations of 14 bits are worth more than weights of more than 8."""
 
@@ -39,7 +41,7 @@ def with_affine_meaning(
 
 
 def quantize_network(
-    steps: Sequence[Affine | Dense], codes: Scores, X: npt.NDArray[np.floating[Any]], *, bits: int
+    steps: Sequence[Affine | Dense], codes: Scores, X: npt.NDArray[np.floating[Any]], *, bits: int, apart: bool = False
 ) -> Scores:
     """Return the integer form of a network and the meaning of its last sums.
 
@@ -53,6 +55,7 @@ def quantize_network(
         codes: The scores of the input columns.
         X: What these columns hold for the calibration rows, of shape (n_samples, n_inputs).
         bits: Bits of a weight, 2 to 16.
+        apart: Whether each input column has a range of its own, as members have, and not one scale for all.
 
     Returns:
         The scores of shape (n_outputs,).
@@ -66,37 +69,63 @@ def quantize_network(
     scores = codes
     rectified = False
     for layer in layers:
-        largest = _largest_weight(layer, bits)
-        integers, _ = _quantize_weight(layer.weight, layer.bias, largest, 0.0)
-        reach = int(np.abs(integers.astype(np.int64)).sum(axis=1).max())
-        high = int(min(_ACTIVATION_HIGH, _SUM_HIGH // max(reach, 1)))
-        unit = high / _range_of(values)
-        width = layer.weight.shape[1]
+        weight, bias = layer.weight.astype(np.float64), layer.bias.astype(np.float64)
+        limit = float(_range_of(values))
+        if apart and layer is layers[0]:
+            center, reach = _own_ranges(scores, values)
+            scores = Scores(scores.steps, scores.bounds, scores.scale / reach, (scores.offset - center) / reach)
+            weight, bias, limit = weight * reach, bias + weight @ center, 1.0
+        largest = _largest_weight(weight, bits)
+        integers, _ = _quantize_weight(weight, bias, largest, 0.0)
+        longest = int(np.abs(integers.astype(np.int64)).sum(axis=1).max())
+        high = int(min(_ACTIVATION_HIGH, _SUM_HIGH // max(longest, 1)))
+        unit = high / limit
+        width = weight.shape[1]
         scores = rescale(scores, np.full(width, unit), np.zeros(width), 0 if rectified else -high, high)
         # The last bias joins the offset of the scores: in 32 bits it would cost a far-off target its digits.
-        bias = np.zeros_like(layer.bias) if layer is layers[-1] else layer.bias
-        weight, step = _quantize_weight(layer.weight, bias, largest, unit)
-        node = IntegerDense(weight=weight, bias=np.rint(bias / step * unit).astype(np.int32))
-        scores = scores.then(node, step / unit, (layer.bias - bias).astype(np.float64))
+        offset = bias if layer is layers[-1] else np.zeros_like(bias)
+        integers, step = _quantize_weight(weight, bias - offset, largest, unit)
+        node = IntegerDense(weight=integers, bias=np.rint((bias - offset) / step * unit).astype(np.int32))
+        scores = scores.then(node, step / unit, offset)
         values = evaluate(layer, values)
         rectified = layer.activation == "relu"
     if rectified:
         width = len(scores.scale)
-        unit = _ACTIVATION_HIGH / _range_of(values)
+        unit = _ACTIVATION_HIGH / float(_range_of(values))
         return rescale(scores, np.full(width, unit), np.zeros(width), 0, _ACTIVATION_HIGH)
     return scores
 
 
-def _range_of(values: npt.NDArray[np.floating[Any]]) -> float:
-    """Return the magnitude at which activations saturate; 1 where all are zero."""
-    largest = float(np.abs(values).max(initial=0.0))
-    typical = float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
-    return max(largest, min(_HEADROOM * largest, _OUTLIER_RATIO * typical)) or 1.0
+def _range_of(values: npt.NDArray[np.floating[Any]], axis: int | None = None) -> npt.NDArray[np.float64]:
+    """Return the magnitude at which activations saturate, of all or along an axis; 1 where all are zero."""
+    largest = np.abs(values).max(axis=axis, initial=0.0).astype(np.float64)
+    typical = np.sqrt(np.mean(np.square(values, dtype=np.float64), axis=axis))
+    limit = np.maximum(largest, np.minimum(_HEADROOM * largest, _OUTLIER_RATIO * typical))
+    return np.where(limit > 0, limit, 1.0)
 
 
-def _largest_weight(layer: Dense, bits: int) -> int:
+def _own_ranges(
+    scores: Scores, values: npt.NDArray[np.floating[Any]]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the middle and the half of each column's range: all it could ever be, where that fits in 16 bits.
+
+    A column of more bits has the range of its values, with headroom: far from zero or beside columns of another
+    magnitude, it keeps its digits.
+    """
+    low, high = scores.bounds
+    middle = ((low + high) >> 1) * scores.scale + scores.offset
+    step = np.abs(scores.scale)
+    possible = ((high - low + 1) >> 1) * step
+    seen = values.min(axis=0) / 2.0 + values.max(axis=0) / 2.0
+    reach = np.maximum(_range_of(values - seen, axis=0), np.maximum(_ACTIVATION_HIGH * step, _UNSEEN * possible))
+    reach = np.minimum(reach, possible)
+    center = np.where(reach < possible, seen, middle)
+    return center, np.where(reach > 0, reach, 1.0)
+
+
+def _largest_weight(weight: npt.NDArray[np.float64], bits: int) -> int:
     """Return the largest integer weight: of `bits`, or fewer (down to 8) where activations would have too few."""
-    weight = np.abs(layer.weight.astype(np.float64))
+    weight = np.abs(weight)
     most = weight.max(axis=1)
     ratio = float((weight.sum(axis=1) / np.where(most > 0, most, 1.0)).max())
     full: int = 2 ** (bits - 1) - 1
@@ -104,14 +133,14 @@ def _largest_weight(layer: Dense, bits: int) -> int:
 
 
 def _quantize_weight(
-    weight: npt.NDArray[np.float32], bias: npt.NDArray[np.float32], largest: int, unit: float
+    weight: npt.NDArray[np.float64], bias: npt.NDArray[np.float64], largest: int, unit: float
 ) -> tuple[npt.NDArray[np.int8 | np.int16], npt.NDArray[np.float64]]:
     """Return integer weights and the real value of one step, for each output.
 
     Where a bias dwarfs its weights, their step grows until the bias fits, in `unit` steps of the input.
     """
-    step = np.abs(weight).max(axis=1).astype(np.float64) / largest
-    step = np.maximum(step, np.abs(bias.astype(np.float64)) * unit / _BIAS_ROOM)
+    step = np.abs(weight).max(axis=1) / largest
+    step = np.maximum(step, np.abs(bias) * unit / _BIAS_ROOM)
     step = np.where(step > 0, step, 1.0)
     integers = np.rint(weight / step[:, np.newaxis])
     return (integers.astype(np.int8) if largest <= 127 else integers.astype(np.int16)), step

@@ -70,7 +70,7 @@ def quantize_program(program: Program, X: npt.NDArray[np.float32], mode: Quantiz
     context = Context(codes.node, splits, X, bits, is_regression=program.task == "regression")
     body: tuple[Node, ...]
     if context.is_regression:
-        values = value_scale(program.root, features, X)
+        values = value_scale((program.root,), features, X)
         body = as_values(scores_of(program.root, features, context, values), values).steps
         body = (*body, _add(round(values.center * 2.0**values.fraction_bits)))
         last = Dequantize(fraction_bits=values.fraction_bits)

@@ -23,15 +23,17 @@ def route(node: Node, features: Features) -> tuple[list[Node], Features]:
             features = features[step.column]
         else:
             steps.append(step)
-    if any(isinstance(step, Combine | Concat | Select | TreeTable) for step in steps[1:]) or not steps:
-        rule = "only the first node of a member may read features"
-        raise UnsupportedModelError(f"{arrows(steps)} has no integer form: {rule}")
+    if not steps:
+        raise UnsupportedModelError("a selection alone has no integer form; pass features through an Affine")
+    if any(isinstance(step, Combine | Concat | Select | TreeTable) for step in steps[1:]):
+        rule = "trees, selections and combinations must come first in their member"
+        raise UnsupportedModelError(f"{arrows(steps)} has no integer form; {rule}")
     return steps, features
 
 
 def arrows(steps: list[Node]) -> str:
     """Return the names of nodes in order."""
-    return " -> ".join(type(step).__name__ for step in steps) or "a selection alone"
+    return " -> ".join(type(step).__name__ for step in steps)
 
 
 def feature_readers(node: Node, features: Features) -> Iterator[tuple[list[Node], Features]]:
@@ -47,7 +49,7 @@ def feature_readers(node: Node, features: Features) -> Iterator[tuple[list[Node]
 def terms(node: Node, features: Features) -> Iterator[tuple[list[Node], Features]]:
     """Yield the steps and features of what a mean of values is the mean of, left to right."""
     steps, features = route(node, features)
-    if len(steps) == 1 and isinstance(first := steps[0], Combine):
+    if len(steps) == 1 and isinstance(first := steps[0], Combine) and first.rule == "mean":
         for member in first.members:
             yield from terms(member, features)
     else:
