@@ -195,12 +195,16 @@ def _stops_early(model: BaseModel) -> bool:
 
 
 def _for_mean_iteration(task: _Task, outcomes: Sequence[_Outcome]) -> _Task | None:
-    """Return the fit on all rows without early stopping, for as many rounds as the folds had on average."""
+    """Return the fit on all rows without early stopping, for as many rounds as the folds had on average.
+
+    There is none where a fold failed; where no fold trained on two classes, the model stops by rows of its own.
+    """
+    if any(outcome.failure is not None for outcome in outcomes):
+        return None
     found = [outcome.best_iteration for outcome in outcomes if outcome.best_iteration is not None]
-    if any(outcome.failure is not None for outcome in outcomes) or not found:
-        return None if not found else task
-    rounds = {task.model._rounds_parameter: max(1, round(float(np.mean(found))))}
-    task.model.set_params(early_stopping=False, **rounds)
+    if found:
+        rounds = {task.model._rounds_parameter: max(1, round(float(np.mean(found))))}
+        task.model.set_params(early_stopping=False, **rounds)
     return task
 
 

@@ -74,7 +74,12 @@ def accepts_missing(model: object) -> bool:
     """Return whether NaN is a value to a model; what is no estimator says no."""
     if isinstance(model, BaseModel):
         return model._accepts_missing
-    return hasattr(model, "__sklearn_tags__") and bool(get_tags(model).input_tags.allow_nan)
+    return _is_estimator(model) and bool(get_tags(model).input_tags.allow_nan)
+
+
+def _is_estimator(model: object) -> bool:
+    """Return whether this has what scikit-learn asks of an estimator, and is no class."""
+    return hasattr(model, "fit") and hasattr(model, "get_params") and not isinstance(model, type)
 
 
 def checked_models(models: object, taken: Collection[str]) -> NamedModels:
@@ -96,7 +101,7 @@ def checked_models(models: object, taken: Collection[str]) -> NamedModels:
             rule = "use a non-empty text without '__' that is no parameter of Ensemble and no other model's name"
             raise InvalidInputError(f"models[{position}] has the name {name!r}; {rule}")
         seen.add(name)
-        if not is_dropped(model) and not (hasattr(model, "fit") and hasattr(model, "get_params")):
+        if not is_dropped(model) and not _is_estimator(model):
             rule = "use RandomForestModel, XGBoostModel, PyTorchModel, a scikit-learn estimator, or 'drop'"
             raise InvalidInputError(f"models[{position}] is {model!r}, which is no model; {rule}")
     if all(is_dropped(model) for _, model in pairs):

@@ -71,7 +71,7 @@ def fold_splits(
         X: Of shape (n_samples, n_features).
         target: Class indices or values of shape (n_samples,).
         groups: Group of each row for splitters that keep groups together, or None.
-        rows: The rows that a number of folds is made of: those of positive weight.
+        rows: The rows that folds are made of: those of positive weight.
         is_classification: Whether a number of folds is split by class.
         seed: For shuffling when `cv` is a number.
 
@@ -95,17 +95,17 @@ def fold_splits(
         rule = "use a number of folds, a scikit-learn splitter, or a list of (training rows, held-out rows)"
         raise InvalidInputError(f"cv={cv!r} is no way to split rows; {rule}") from error
     try:
-        pairs = [
+        parts = [
             (np.arange(len(X))[train], np.arange(len(X))[test]) for train, test in splitter.split(X, target, groups)
         ]
     except (ValueError, IndexError) as error:
         raise InvalidInputError(f"cv={cv!r} does not split these {len(X)} rows: {error}") from error
-    held = np.concatenate([test for _, test in pairs]) if pairs else np.empty(0, np.int64)
-    if not held.size or any(not train.size for train, _ in pairs):
+    pairs = [(train[np.isin(train, rows)], test[np.isin(test, rows)]) for train, test in parts]
+    if not pairs or any(not train.size or not test.size for train, test in pairs):
         raise InvalidInputError(
             f"cv={cv!r} leaves a fold without rows; every fold needs rows to train on and to hold out"
         )
-    repeated = np.flatnonzero(np.bincount(held) > 1)
+    repeated = np.flatnonzero(np.bincount(held_rows(pairs)) > 1)
     if repeated.size:
         rule = "use a splitter that holds out each row at most once (no repeats)"
         raise InvalidInputError(f"cv={cv!r} holds out row {repeated[0]} more than once; {rule}")

@@ -62,7 +62,7 @@ def plot_weights(ensemble: Ensemble, *, ax: "Axes | None" = None) -> "Axes":
         >>> from ensemble_1d.plotting import plot_weights
         >>> X, y = load_iris(return_X_y=True)
         >>> members = [("shallow", RandomForestModel(max_depth=2)), ("deep", RandomForestModel(max_depth=8))]
-        >>> ax = plot_weights(Ensemble(members, weights=[1, 3], random_state=0).fit(X, y))
+        >>> ax = plot_weights(Ensemble(members, combine="soft", weights=[1, 3]).fit(X, y))
         >>> [text.get_text() for text in ax.texts]
         ['0.250', '0.750']
     """

@@ -17,6 +17,7 @@ import pytest  # noqa: E402 -- after the environment is set
 pytest.register_assert_rewrite("checks", "checks_input", "checks_program", "isolation")
 
 from samples import MAKERS, Sample, sample, skip_without_backends  # noqa: E402
+from spies import FITS  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +48,13 @@ def regression() -> Sample:
 def missing() -> Sample:
     """The rows of `binary` with every seventh value missing."""
     return sample("missing")
+
+
+@pytest.fixture
+def fits():
+    """The list in which spies note their fits, empty."""
+    FITS.clear()
+    return FITS
 
 
 @pytest.fixture

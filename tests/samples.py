@@ -93,7 +93,7 @@ def _makers(kind: Callable[..., Any], task: str) -> Callable[..., Any]:
 def _soft(task: str) -> Callable[..., Any]:
     def make(**parameters: Any) -> Ensemble:
         members = [forest(task=task), boosting(task=task), network(task=task)]
-        return Ensemble(**{"models": members, "task": task, "random_state": 0} | parameters)
+        return Ensemble(**{"models": members, "task": task, "combine": "soft", "random_state": 0} | parameters)
 
     return make
 

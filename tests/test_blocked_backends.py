@@ -85,7 +85,7 @@ import pickle
 from ensemble_1d import Ensemble, MissingBackendError, RandomForestModel
 from ensemble_1d.plotting import {name}
 X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1]
-ensemble = Ensemble([RandomForestModel(n_estimators=2)], random_state=0).fit(X, y)
+ensemble = Ensemble([RandomForestModel(n_estimators=2)], combine="soft", random_state=0).fit(X, y)
 try:
     {name}(ensemble{"" if name == "plot_weights" else ", X, y"})
 except MissingBackendError as error:
@@ -109,9 +109,9 @@ from ensemble_1d import Ensemble, MissingBackendError, RandomForestModel, XGBoos
 X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1]
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    ensemble = Ensemble(random_state=0).fit(X, y)
+    ensemble = Ensemble(combine="soft", random_state=0).fit(X, y)
 try:
-    Ensemble([XGBoostModel()]).fit(X, y)
+    Ensemble([XGBoostModel()], combine="soft").fit(X, y)
 except MissingBackendError as error:
     facts = [str(each.message) for each in caught], list(ensemble.members_), str(error)
 sys.stdout.buffer.write(pickle.dumps(facts))

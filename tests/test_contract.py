@@ -94,4 +94,4 @@ def test_ensemble_of_boosted_regressors_passes_the_weight_check():
     """An ensemble fails the check of weights only where a member does."""
     pytest.importorskip("xgboost")
     members = [MAKERS["XGBoostModel-regression"](random_state=None) for _ in range(2)]
-    check_sample_weight_equivalence_on_dense_data("ensemble", Ensemble(members, task="regression"))
+    check_sample_weight_equivalence_on_dense_data("ensemble", Ensemble(members, combine="soft", task="regression"))

@@ -5,7 +5,6 @@ import pytest
 from samples import MAKERS, boosting, forest, network, sample
 from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier, VotingRegressor
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -26,7 +25,7 @@ def test_members_are_named_after_their_class_or_by_the_user(binary):
     pytest.importorskip("xgboost")
     models = [forest(), ("mine", forest()), boosting(), forest(), ["random_forest_3", forest()], forest()]
     names = ["random_forest", "mine", "xgboost", "random_forest_2", "random_forest_3", "random_forest_4"]
-    ensemble = Ensemble(models, random_state=0).fit(binary.X, binary.y)
+    ensemble = Ensemble(models, combine="soft", random_state=0).fit(binary.X, binary.y)
     assert list(ensemble.members_) == names
     assert ensemble.program().root.names == tuple(names)
     assert network().default_name == "pytorch"
@@ -36,7 +35,7 @@ def test_members_are_clones(binary):
     """The models given are never fitted or changed; members are fitted copies of the same class."""
     models = forests()
     before = [model.get_params() for model in models]
-    ensemble = Ensemble(models, random_state=0, n_jobs=2).fit(binary.X, binary.y)
+    ensemble = Ensemble(models, combine="soft", random_state=0, n_jobs=2).fit(binary.X, binary.y)
     assert [model.get_params() for model in models] == before
     assert not any(hasattr(model, "backend_") for model in models)
     assert all(member not in models for member in ensemble.members_.values())
@@ -47,7 +46,7 @@ def test_default_models_are_a_forest_and_boosted_trees(binary, regression):
     """models=None fits a forest and XGBoost with their default parameters, in the task of the ensemble."""
     pytest.importorskip("xgboost")
     for task, data in (("classification", binary), ("regression", regression)):
-        members = Ensemble(task=task, random_state=0).fit(data.X, data.y).members_
+        members = Ensemble(combine="soft", task=task, random_state=0).fit(data.X, data.y).members_
         assert {name: type(each) for name, each in members.items()} == {
             "random_forest": RandomForestModel,
             "xgboost": XGBoostModel,
@@ -59,7 +58,7 @@ def test_default_models_without_xgboost_are_a_forest_with_a_warning(binary, monk
     """Where XGBoost is not installed the default is the forest alone, and a warning names the command."""
     monkeypatch.setattr(defaults, "is_available", lambda _: False)
     with pytest.warns(UserWarning, match=r'xgboost is not installed.*pip install "ensemble-1d\[xgboost\]"'):
-        ensemble = Ensemble(random_state=0).fit(binary.X, binary.y)
+        ensemble = Ensemble(combine="soft", random_state=0).fit(binary.X, binary.y)
     assert list(ensemble.members_) == ["random_forest"]
 
 
@@ -71,7 +70,10 @@ def test_default_models_without_xgboost_are_a_forest_with_a_warning(binary, monk
         ("forest", "models='forest' is no list; give a list of models"),
         (forest(), "is no list; give a list of models"),
         ({"a": forest()}, "is no list"),
-        ([LogisticRegression()], r"models\[0\] is LogisticRegression\(\), which is no model; use RandomForestModel"),
+        (
+            [StandardScaler()],
+            r"'standardscaler' is StandardScaler\(\), and an ensemble for classification needs a classifier",
+        ),
         ([RandomForestModel], "which is no model"),
         ([forest(), None], r"models\[1\] is None, which is no model"),
         ([("a", forest()), ("a", forest())], r"models\[1\] has the name 'a'; .* no other model's name"),
@@ -83,13 +85,13 @@ def test_default_models_without_xgboost_are_a_forest_with_a_warning(binary, monk
         ([forest(task="regression")], "'random_forest' does regression, the ensemble classification; give it task="),
     ],
     ids=[
-        *("empty list", "empty tuple", "text", "one model", "dict", "foreign", "class", "None"),
+        *("empty list", "empty tuple", "text", "one model", "dict", "transformer", "class", "None"),
         *("repeated name", "underscores", "parameter", "no name", "number", "evaluate's name", "task"),
     ],
 )
 def test_wrong_models_are_refused_by_name(binary, models, message):
     """The message says which model is wrong and what to do; the constructor and repr never complain."""
-    ensemble = Ensemble(models)
+    ensemble = Ensemble(models, combine="soft")
     assert repr(ensemble).startswith("Ensemble(")
     with pytest.raises(InvalidInputError, match=message):
         ensemble.fit(binary.X, binary.y)
@@ -108,7 +110,7 @@ def test_wrong_models_are_refused_by_name(binary, models, message):
 )
 def test_soft_is_the_weighted_mean_of_probabilities(multiclass, weights, shares):
     """Weights by position or name are divided by their sum, and the outputs are the weighted mean."""
-    ensemble = Ensemble(forests(), weights=weights, random_state=0).fit(multiclass.X, multiclass.y)
+    ensemble = Ensemble(forests(), combine="soft", weights=weights, random_state=0).fit(multiclass.X, multiclass.y)
     assert ensemble.weights_.tolist() == list(shares)
     first, second = (member.predict_proba(multiclass.X) for member in ensemble.members_.values())
     assert np.array_equal(ensemble.predict_proba(multiclass.X), shares[0] * first + shares[1] * second)
@@ -135,7 +137,7 @@ def test_soft_is_the_weighted_mean_of_probabilities(multiclass, weights, shares)
 )
 def test_wrong_weights_are_refused(binary, weights, message):
     """The message says what the weights are and what they should be, before any member is fitted."""
-    ensemble = Ensemble(forests(), weights=weights)
+    ensemble = Ensemble(forests(), combine="soft", weights=weights)
     with pytest.raises(InvalidInputError, match=message):
         ensemble.fit(binary.X, binary.y)
     assert not hasattr(ensemble, "members_")
@@ -146,13 +148,13 @@ def test_weights_may_be_any_mapping(binary):
     from types import MappingProxyType
 
     weights = MappingProxyType({"random_forest": 3, "random_forest_2": 1})
-    ensemble = Ensemble(forests(), weights=weights, random_state=0).fit(binary.X, binary.y)
+    ensemble = Ensemble(forests(), combine="soft", weights=weights, random_state=0).fit(binary.X, binary.y)
     assert ensemble.weights_.tolist() == [0.75, 0.25]
 
 
 def test_large_weights_keep_their_ratio(binary):
     """Finite weights whose sum is infinite in float64 are still weights."""
-    ensemble = Ensemble(forests(), weights=[1e308, 1e308], random_state=0).fit(binary.X, binary.y)
+    ensemble = Ensemble(forests(), combine="soft", weights=[1e308, 1e308], random_state=0).fit(binary.X, binary.y)
     assert ensemble.weights_.tolist() == [0.5, 0.5]
 
 
@@ -205,7 +207,9 @@ def test_classes_are_combined_as_by_scikit_learn(multiclass, combine):
 
 def test_values_are_combined_as_by_scikit_learn(regression):
     """VotingRegressor over the same members gives the same values."""
-    ensemble = Ensemble(forests(3, task="regression"), task="regression", weights=[1, 2, 3], random_state=0)
+    ensemble = Ensemble(
+        forests(3, task="regression"), combine="soft", task="regression", weights=[1, 2, 3], random_state=0
+    )
     ensemble.fit(regression.X, regression.y)
     voting = VotingRegressor(list(ensemble.members_.items()), weights=[1, 2, 3]).fit(regression.X, regression.y)
     np.testing.assert_allclose(voting.predict(regression.X), ensemble.predict(regression.X), rtol=1e-14)
@@ -214,27 +218,29 @@ def test_values_are_combined_as_by_scikit_learn(regression):
 def test_random_state_seeds_members_that_have_no_seed(binary):
     """One seed decides everything; a member's own seed stays, and others do not depend on it."""
     models = [forest(), forest(random_state=11), forest()]
-    first, same, other = (Ensemble(models, random_state=seed).fit(binary.X, binary.y) for seed in (1, 1, 2))
+    first, same, other = (
+        Ensemble(models, combine="soft", random_state=seed).fit(binary.X, binary.y) for seed in (1, 1, 2)
+    )
     seeds = [[member.random_state for member in each.members_.values()] for each in (first, same, other)]
     assert seeds[0] == seeds[1]
     assert seeds[0][1] == seeds[2][1] == 11
     assert len({seeds[0][0], seeds[0][2], seeds[2][0], seeds[2][2]}) == 4
     assert np.array_equal(first.predict_proba(binary.X), same.predict_proba(binary.X))
-    unseeded = Ensemble([forest() for _ in models], random_state=1).fit(binary.X, binary.y)
+    unseeded = Ensemble([forest() for _ in models], combine="soft", random_state=1).fit(binary.X, binary.y)
     assert unseeded.members_["random_forest_3"].random_state == seeds[0][2]
-    assert Ensemble(models).fit(binary.X, binary.y).members_["random_forest"].random_state is None
+    assert Ensemble(models, combine="soft").fit(binary.X, binary.y).members_["random_forest"].random_state is None
 
 
-def test_number_of_jobs_reaches_members_that_set_none(binary):
-    """n_jobs is handed to members without one."""
-    ensemble = Ensemble([forest(), forest(n_jobs=1)], n_jobs=2, random_state=0).fit(binary.X, binary.y)
+def test_number_of_jobs_is_shared_by_members_that_set_none(binary):
+    """Four threads are two for each of two members; a member's own number stays."""
+    ensemble = Ensemble([forest(), forest(n_jobs=1)], combine="soft", n_jobs=4, random_state=0).fit(binary.X, binary.y)
     assert [member.n_jobs for member in ensemble.members_.values()] == [2, 1]
 
 
 def test_nested_parameters_are_got_and_set(binary):
     """`name__parameter` reaches a model, and `name` replaces it, in lists with and without names."""
     for models in ([forest(), ("net", network())], [("random_forest", forest()), ("net", network())]):
-        ensemble = Ensemble(models)
+        ensemble = Ensemble(models, combine="soft")
         parameters = ensemble.get_params()
         assert parameters["random_forest__n_estimators"] == 8
         assert parameters["net"] is models[1][1]
@@ -260,19 +266,19 @@ def test_grid_search_pipeline_and_cross_validation_work(words):
         "ensemble__random_forest__max_depth": [1, 4],
         "ensemble__random_forest_2": [forest(n_estimators=2), forest(n_estimators=9)],
     }
-    pipeline = make_pipeline(StandardScaler(), Ensemble(forests(), random_state=0))
+    pipeline = make_pipeline(StandardScaler(), Ensemble(forests(), combine="soft", random_state=0))
     search = GridSearchCV(pipeline, grid, cv=2, scoring="roc_auc", error_score="raise").fit(words.X, words.y)
     assert len(search.cv_results_["params"]) == 4
     assert set(search.predict(words.X)) == {"malign", "benign"}
     depth = search.best_params_["ensemble__random_forest__max_depth"]
     assert search.best_estimator_[-1].members_["random_forest"].max_depth == depth
-    scores = cross_val_score(Ensemble(forests(), random_state=0), words.X, words.y, cv=3)
+    scores = cross_val_score(Ensemble(forests(), combine="soft", random_state=0), words.X, words.y, cv=3)
     assert scores.min() > 0.7
 
 
 def test_ensembles_nest(multiclass):
     """An ensemble is a model like any other: it may be a member, and the program nests alike."""
-    inner = Ensemble(forests(), weights=[1, 3])
+    inner = Ensemble(forests(), combine="soft", weights=[1, 3])
     models = [("pair", inner), forest()]
     outer = Ensemble(models, combine="hard", random_state=0).fit(multiclass.X, multiclass.y)
     assert list(outer.members_) == ["pair", "random_forest"]
@@ -300,7 +306,7 @@ def test_program_is_the_ensemble(name):
 def test_sample_weight_reaches_every_member(binary):
     """Each member is fitted with the weights of the rows."""
     weights = np.where(binary.y == 1, 10.0, 0.1)
-    ensemble = Ensemble(forests(), random_state=0).fit(binary.X, binary.y, weights)
+    ensemble = Ensemble(forests(), combine="soft", random_state=0).fit(binary.X, binary.y, weights)
     for member in ensemble.members_.values():
         alone = clone(member).fit(binary.X, binary.y, weights)
         assert np.array_equal(alone.predict_proba(binary.X), member.predict_proba(binary.X))
@@ -311,7 +317,7 @@ def test_sample_weight_reaches_every_member(binary):
 def test_members_see_the_labels_as_given(words):
     """A member's class_weight by label works: members are fitted on labels, not on codes."""
     by_label = {"benign": 1, "malign": 20}
-    ensemble = Ensemble([forest(class_weight=by_label)], random_state=0).fit(words.X, words.y)
+    ensemble = Ensemble([forest(class_weight=by_label)], combine="soft", random_state=0).fit(words.X, words.y)
     assert ensemble.members_["random_forest"].classes_.tolist() == ["benign", "malign"]
     alone = clone(ensemble.members_["random_forest"]).fit(words.X, words.y)
     assert np.array_equal(ensemble.predict_proba(words.X), alone.predict_proba(words.X))
@@ -319,10 +325,13 @@ def test_members_see_the_labels_as_given(words):
 
 def test_missing_values_are_accepted_where_every_member_accepts_them(missing):
     """One network makes an ensemble that refuses NaN, also within a nested ensemble."""
-    trees = Ensemble([forest(), Ensemble(forests())], random_state=0)
+    trees = Ensemble([forest(), Ensemble(forests(), combine="soft")], combine="soft", random_state=0)
     assert get_tags(trees).input_tags.allow_nan
     assert trees.fit(missing.X, missing.y).program().accepts_missing
-    for mixed in (Ensemble([forest(), network()]), Ensemble([forest(), Ensemble([PyTorchModel()])])):
+    for mixed in (
+        Ensemble([forest(), network()], combine="soft"),
+        Ensemble([forest(), Ensemble([PyTorchModel()], combine="soft")], combine="soft"),
+    ):
         assert not get_tags(mixed).input_tags.allow_nan
         with pytest.raises(ValueError, match="contains NaN"):
             mixed.fit(missing.X, missing.y)

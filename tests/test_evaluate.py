@@ -69,7 +69,9 @@ def test_regressors_are_measured_as_by_scikit_learn(name, regression):
 
 def test_nested_ensemble_hides_nothing(multiclass):
     """The metrics of the whole, under "ensemble", and of a nested ensemble without a name are both there."""
-    outer = Ensemble([Ensemble([forest(max_depth=1)]), forest()], random_state=0).fit(multiclass.X, multiclass.y)
+    outer = Ensemble([Ensemble([forest(max_depth=1)], combine="soft"), forest()], combine="soft", random_state=0).fit(
+        multiclass.X, multiclass.y
+    )
     found = outer.evaluate(multiclass.X, multiclass.y)
     assert len(found) == 3
     assert found["ensemble"]["accuracy"] == outer.score(multiclass.X, multiclass.y)

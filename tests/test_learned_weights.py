@@ -1,18 +1,19 @@
-"""Learned weights: folds, out-of-fold predictions, two ways to learn, and a change of rule without refitting."""
+"""Learned weights: two ways to learn them from out-of-fold predictions, and what the estimator makes of them."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GroupKFold, KFold, RepeatedKFold, TimeSeriesSplit, cross_val_predict
+from sklearn.model_selection import GroupKFold, TimeSeriesSplit
 
 from ensemble_1d import Ensemble, InvalidInputError, RandomForestModel
 from ensemble_1d.learned_weights import greedy_weights, optimized_weights
-from ensemble_1d.out_of_fold import OutOfFold, fold_splits, out_of_fold_output
+from ensemble_1d.out_of_fold import OutOfFold
 
 RULES = {"optimized": optimized_weights, "greedy": greedy_weights}
 
@@ -26,7 +27,8 @@ def forests(task="classification"):
 def classification_folds(true_probabilities):
     """Return out-of-fold predictions of two classes from each member's probability of the true class."""
     likely = np.asarray(true_probabilities, np.float64).T
-    return OutOfFold(np.stack([likely, 1 - likely], axis=2), np.zeros(likely.shape[1], np.int64), None, 1.0)
+    n_rows = likely.shape[1]
+    return OutOfFold(np.stack([likely, 1 - likely], axis=2), np.zeros(n_rows, np.int64), np.zeros(n_rows, np.int64))
 
 
 def log_loss_of(weights, predictions):
@@ -73,7 +75,7 @@ class TestWeights:
         rng = np.random.default_rng(1)
         values = rng.normal(size=(3, 400))
         truth = 0.3 * values[0] + 0.7 * values[2]
-        weights = optimized_weights(OutOfFold(values[:, :, np.newaxis], truth, None, 1.0))
+        weights = optimized_weights(OutOfFold(values[:, :, np.newaxis], truth, np.zeros(400, np.int64)))
         np.testing.assert_allclose(weights, [0.3, 0.0, 0.7], atol=1e-3)
 
     @pytest.mark.parametrize("rule", RULES)
@@ -94,86 +96,8 @@ class TestWeights:
         """Sample weights reach the learning: rows of weight zero could as well be absent."""
         likely = np.random.default_rng(3).uniform(0.1, 0.9, (60, 3))
         half = classification_folds(likely[:30])
-        weighted = OutOfFold(
-            classification_folds(likely).outputs, np.zeros(60, np.int64), np.repeat([2.0, 0.0], 30), 1.0
-        )
+        weighted = replace(classification_folds(likely), sample_weight=np.repeat([2.0, 0.0], 30))
         np.testing.assert_allclose(RULES[rule](weighted), RULES[rule](half), atol=1e-4)
-
-
-class TestFolds:
-    """How rows are held out."""
-
-    X = np.arange(40, dtype=np.float32).reshape(20, 2)
-    y = np.repeat([0, 1], 10)
-
-    def split(self, cv, groups=None, y=None):
-        """Return the folds of the little data set."""
-        target = self.y if y is None else y
-        return fold_splits(cv, self.X, target, groups, rows=np.arange(20), is_classification=True, seed=0)
-
-    def test_a_number_of_folds_is_shuffled_by_class_and_covers_all_rows(self):
-        """Each of five folds holds out two rows of each class, and every row once."""
-        splits = self.split(5)
-        assert all(np.bincount(self.y[test]).tolist() == [2, 2] for _, test in splits)
-        assert sorted(np.concatenate([test for _, test in splits])) == list(range(20))
-        assert all(not set(train) & set(test) for train, test in splits)
-
-    def test_a_class_rarer_than_the_folds_is_split_without_classes(self):
-        """One row of a class does not stop five folds."""
-        assert len(self.split(5, y=np.array([1] + [0] * 19))) == 5
-
-    def test_groups_stay_together(self):
-        """A group is either trained on or held out."""
-        groups = np.repeat(np.arange(5), 4)
-        for train, test in self.split(GroupKFold(5), groups):
-            assert not set(groups[train]) & set(groups[test])
-
-    @pytest.mark.parametrize(
-        ("cv", "message"),
-        [
-            (1, "cv=1 makes no folds of n_samples=20 with positive weight; use 2 to 20"),
-            (21, "makes no folds"),
-            ("five", "no way to split"),
-            (RepeatedKFold(n_splits=2, n_repeats=2), r"holds out row .* more than once"),
-            (GroupKFold(2), "does not split these 20 rows"),
-            ([], "leaves a fold without rows"),
-            ([([], [1, 2])], "leaves a fold without rows"),
-            ([([0, 1], [99])], "does not split"),
-        ],
-    )
-    def test_bad_folds_are_refused(self, cv, message):
-        """The message names the folds and the rule."""
-        with pytest.raises(InvalidInputError, match=message):
-            self.split(cv)
-
-
-class TestOutOfFold:
-    """What members say of rows they have not seen."""
-
-    def test_predictions_are_those_of_cross_val_predict(self):
-        """Each row is predicted by a model that did not see it, as in scikit-learn."""
-        X, y = load_iris(return_X_y=True)
-        X = X.astype(np.float32)
-        model = RandomForestModel(n_estimators=5, random_state=0)
-        splits = fold_splits(KFold(3), X, y, None, rows=np.arange(150), is_classification=True, seed=None)
-        output = out_of_fold_output(model, X, y, None, splits=splits, seeds=[None] * 3, classes=np.arange(3))
-        # KFold(3) of sorted iris leaves each class out of one training fold: its columns must stay aligned.
-        assert (output[:50, 0] == 0).all()
-        assert (output.sum(axis=1) > 0.999).all()
-        shuffled = KFold(3, shuffle=True, random_state=0)
-        splits = fold_splits(shuffled, X, y, None, rows=np.arange(150), is_classification=True, seed=None)
-        output = out_of_fold_output(model, X, y, None, splits=splits, seeds=[None] * 3, classes=np.arange(3))
-        expected = cross_val_predict(clone(model), X, y, cv=shuffled, method="predict_proba")
-        np.testing.assert_array_equal(output, expected[np.concatenate([test for _, test in splits])])
-
-    def test_a_fold_of_one_class_predicts_that_class(self):
-        """A training fold with one class says so with certainty instead of failing."""
-        X, y = np.zeros((4, 1), np.float32), np.array(["a", "a", "b", "b"])
-        splits = [(np.array([0, 1]), np.array([2, 3]))]
-        output = out_of_fold_output(
-            RandomForestModel(), X, y, None, splits=splits, seeds=[None], classes=np.array(["a", "b"])
-        )
-        np.testing.assert_array_equal(output, [[1, 0], [1, 0]])
 
 
 class TestEnsemble:
@@ -209,7 +133,7 @@ class TestEnsemble:
     def test_a_learned_rule_needs_out_of_fold_predictions(self):
         """After a fit without folds the message says how to get them; the old rule stays."""
         X, y = load_iris(return_X_y=True)
-        ensemble = Ensemble(forests(), random_state=0).fit(X, y)
+        ensemble = Ensemble(forests(), combine="soft", random_state=0).fit(X, y)
         with pytest.raises(InvalidInputError, match=r"needs out-of-fold predictions.*fit with combine"):
             ensemble.recombine("optimized")
         assert ensemble.combine == "soft"

@@ -48,7 +48,9 @@ class Answers:
 def ensemble_of(data, **parameters):
     """Return a fitted ensemble of three forests."""
     members = [(name, forest(max_depth=depth)) for name, depth in zip(NAMES, (2, 4, 6), strict=True)]
-    return Ensemble(members, **({"random_state": 0, "weights": [1, 5, 2]} | parameters)).fit(data.X, data.y)
+    return Ensemble(members, **({"combine": "soft", "random_state": 0, "weights": [1, 5, 2]} | parameters)).fit(
+        data.X, data.y
+    )
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +159,7 @@ def test_a_refused_plot_leaves_no_figure(name, regression):
 def test_an_unfitted_model_is_refused(name, words):
     """The error is that of scikit-learn, as from any method."""
     with pytest.raises(NotFittedError):
-        draw(name, Ensemble([forest()]), words)
+        draw(name, Ensemble([forest()], combine="soft"), words)
 
 
 def test_import_loads_no_matplotlib():
@@ -190,14 +192,16 @@ def test_equal_weights_keep_the_order_of_the_members(words):
 def test_weights_of_a_regression(regression):
     """Weights are drawn whatever the task."""
     members = [forest(task="regression"), forest(task="regression")]
-    ax = plot_weights(Ensemble(members, task="regression", random_state=0).fit(regression.X, regression.y))
+    ax = plot_weights(
+        Ensemble(members, combine="soft", task="regression", random_state=0).fit(regression.X, regression.y)
+    )
     assert [bar.get_width() for bar in ax.patches] == [0.5, 0.5]
 
 
 def test_many_weights_are_legible(binary):
     """Thirty long names do not overlap, nor leave the figure, and each value stands within the axes."""
     members = [(f"a_member_with_a_long_name_{number}", forest(n_estimators=1)) for number in range(30)]
-    ax = plot_weights(Ensemble(members, random_state=0).fit(binary.X, binary.y))
+    ax = plot_weights(Ensemble(members, combine="soft", random_state=0).fit(binary.X, binary.y))
     assert not overlaps(ax.get_yticklabels())
     assert all(label.get_window_extent().x0 >= 0 for label in ax.get_yticklabels())
     assert all(text.get_window_extent().x1 < ax.get_window_extent().x1 for text in ax.texts)
@@ -270,7 +274,7 @@ def test_reliability_reads_the_classes_of_each_member(ensemble, words):
 def test_data_frames(name, words):
     """A data frame and a series of text give the plot of the arrays, with no warning about names."""
     frame = pd.DataFrame(words.X, columns=list("abcde"))
-    model = Ensemble([forest(), forest()], random_state=0).fit(frame, words.y)
+    model = Ensemble([forest(), forest()], combine="soft", random_state=0).fit(frame, words.y)
     function = {"plot_reliability": plot_reliability, "plot_confusion": plot_confusion}[name]
     ax = function(model, frame, pd.Series(words.y))
     other = draw(name, clone(model).fit(words.X, words.y), words)
@@ -371,7 +375,7 @@ def test_regression_is_refused(name, regression):
     """A regressor of this package, its Predictor and one of an ensemble have no classes; the message has a remedy."""
     model = forest(task="regression").fit(regression.X, regression.y)
     predictor = model.quantize("int8", regression.X)
-    ensemble = Ensemble([forest(task="regression")], task="regression").fit(regression.X, regression.y)
+    ensemble = Ensemble([forest(task="regression")], combine="soft", task="regression").fit(regression.X, regression.y)
     for each in (model, predictor, ensemble):
         with pytest.raises(InvalidInputError, match=rf"^{name} needs a classifier, and (?s:.*)task='classification'"):
             draw(name, each, regression)

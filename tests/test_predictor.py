@@ -143,7 +143,7 @@ def test_missing_values_need_calibration_rows_that_hold_some(fitted, quantized, 
 def test_networks_refuse_missing_values_in_calibration_rows(words):
     """A network among the members makes NaN in the calibration rows an error that says so."""
     pytest.importorskip("torch")
-    ensemble = Ensemble([forest(), network()], random_state=0).fit(words.X, words.y)
+    ensemble = Ensemble([forest(), network()], combine="soft", random_state=0).fit(words.X, words.y)
     with pytest.raises(InvalidInputError, match=r"Predictor.quantize: .* \(a network never takes them"):
         ensemble.quantize("int8", with_missing(words.X))
 
@@ -279,7 +279,7 @@ def test_report_compares_with_the_float_program(fitted, quantized, words):
 def test_report_names_each_member(words):
     """An ensemble's report gives the bytes of each member by name."""
     pytest.importorskip("xgboost")
-    ensemble = Ensemble([("wood", forest()), boosting()], random_state=0).fit(words.X, words.y)
+    ensemble = Ensemble([("wood", forest()), boosting()], combine="soft", random_state=0).fit(words.X, words.y)
     report = ensemble.quantize("int8", words.X).report
     assert [name for name, _ in report.bytes_by_part] == ["inputs", "wood", "xgboost", "combination"]
     assert report.score_float is report.score_integer is None
