@@ -27,6 +27,7 @@ from ensemble_1d.members import (
     Member,
     NamedModels,
     accepts_missing,
+    check_probabilities,
     checked_model,
     is_dropped,
     member_columns,
@@ -262,6 +263,9 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
         calibrate = self.calibrate if calibrate is None else calibrate
         passthrough = (self.passthrough and combine == "stacking") if passthrough is None else passthrough
         check_rule(combine, self.task, weights, calibrate=calibrate, passthrough=passthrough)
+        for name, model in named_models(self.models):
+            if name in self.members_ and combine != "hard":
+                check_probabilities(model, name, self.task)
         self._learn(combine, weights, calibrate=calibrate, passthrough=passthrough)
         self.combine, self.weights, self.calibrate, self.passthrough = combine, weights, calibrate, passthrough
         return self

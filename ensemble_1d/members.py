@@ -74,7 +74,7 @@ def accepts_missing(model: object) -> bool:
     """Return whether NaN is a value to a model; what is no estimator says no."""
     if isinstance(model, BaseModel):
         return model._accepts_missing
-    return _is_estimator(model) and bool(get_tags(model).input_tags.allow_nan)
+    return _is_estimator(model) and hasattr(model, "__sklearn_tags__") and bool(get_tags(model).input_tags.allow_nan)
 
 
 def _is_estimator(model: object) -> bool:
@@ -131,9 +131,8 @@ def checked_model(model: Any, name: str, task: Task, *, is_fitted: bool, needs_p
         if not suits:
             kind = "classifier" if task == "classification" else "regressor"
             raise InvalidInputError(f"model {name!r} is {model!r}, and an ensemble for {task} needs a {kind}")
-        if needs_probabilities and task == "classification" and not hasattr(model, "predict_proba"):
-            rule = "wrap it in sklearn.calibration.CalibratedClassifierCV, or use combine='hard'"
-            raise InvalidInputError(f"model {name!r} is {model!r}, which has no predict_proba; {rule}")
+        if needs_probabilities:
+            check_probabilities(model, name, task)
     if is_fitted:
         try:
             check_is_fitted(model)
@@ -142,6 +141,22 @@ def checked_model(model: Any, name: str, task: Task, *, is_fitted: bool, needs_p
             raise InvalidInputError(f"prefit says that model {name!r} is fitted, and it is not; {rule}") from error
     inner = model if is_fitted else clone(model)
     return inner if isinstance(inner, BaseModel) else ScikitLearnModel(inner, task=task)
+
+
+def check_probabilities(model: Any, name: str, task: Task) -> None:
+    """Refuse a classifier that only has labels.
+
+    Args:
+        model: Any model.
+        name: Its name.
+        task: What the ensemble does.
+
+    Raises:
+        InvalidInputError: If it has no probabilities.
+    """
+    if task == "classification" and not hasattr(model, "predict_proba"):
+        rule = "wrap it in sklearn.calibration.CalibratedClassifierCV, or use combine='hard'"
+        raise InvalidInputError(f"model {name!r} is {model!r}, which has no predict_proba; {rule}")
 
 
 def adopted(member: Member, n_features: int, classes: npt.NDArray[Any] | None) -> BaseModel:

@@ -22,6 +22,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import compute_sample_weight
 
 from ensemble_1d import InvalidInputError, Predictor
+from ensemble_1d.combination import LEARNED_RULES
 
 Check = Callable[[Callable[..., Any]], None]
 
@@ -327,7 +328,8 @@ def check_class_weight_is_refused_for_regression(make_model):
 
 def splits_rows(model: Any) -> bool:
     """Return whether a model is an ensemble that fits its members on folds too, or holds rows out."""
-    return getattr(model, "combine", None) in {"optimized", "greedy"} or getattr(model, "early_stopping", False)
+    learns = getattr(model, "combine", None) in LEARNED_RULES or getattr(model, "calibrate", False)
+    return learns or getattr(model, "refit", None) == "average" or getattr(model, "early_stopping", False)
 
 
 WITHOUT_SPLIT = {checks_input.check_few_rows_are_enough}

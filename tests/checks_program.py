@@ -5,9 +5,12 @@ import pickle
 import numpy as np
 from isolation import BACKENDS, run_python
 from samples import sample_of, with_missing
+from scipy.special import softmax
 from sklearn.utils import get_tags
 
+from ensemble_1d import Ensemble, RandomForestModel
 from ensemble_1d.ir import Chain, TreeTable, descendants
+from ensemble_1d.models.fold_average import FoldAverage
 from ensemble_1d.runtime import evaluate, run
 
 FLOAT64 = 1e-12
@@ -44,21 +47,39 @@ def rows_to_compare(model, X):
 
 def native_outputs(model, X):
     """Return what the library behind a fitted model says itself, of shape (n_samples, n_outputs), and its tolerance."""
-    if hasattr(model, "members_"):
+    if isinstance(model, Ensemble):
         members = [native_outputs(member, X) for member in model.members_.values()]
-        total = np.zeros(members[0][0].shape)
-        for weight, (output, _) in zip(model.weights_, members, strict=True):
-            if model.combine != "hard":
-                total += weight * output
-            else:
-                total[np.arange(len(X)), output.argmax(axis=1)] += weight
-        return total, max(tolerance for _, tolerance in members)
+        tolerance = max(tolerance for _, tolerance in members)
+        # A logarithm makes a difference larger, by 256 at most where the smallest probability counts as 1 / 256.
+        amplified = model.task == "classification" and (model.combine == "stacking" or model.calibrate)
+        return native_combination(model, [output for output, _ in members], X), tolerance * (256 if amplified else 1)
+    if isinstance(model, FoldAverage):
+        models = [native_outputs(each, X) for each in model.models]
+        return sum(output for output, _ in models) / len(models), max(tolerance for _, tolerance in models)
     if hasattr(model, "coefs_"):
         return network_outputs(model, X), FLOAT32
-    tolerance = FLOAT64 if hasattr(model.backend_, "estimators_") else FLOAT32
+    tolerance = FLOAT64 if isinstance(model, RandomForestModel) else FLOAT32
     if model.task == "regression":
         return model.backend_.predict(X).reshape(-1, 1).astype(np.float64), tolerance
     return model.backend_.predict_proba(X).astype(np.float64), tolerance
+
+
+def native_combination(model, outputs, X):
+    """Return the outputs of an ensemble's members combined, by SciPy and in float64."""
+    learned = model._combination
+    if model.calibrate:
+        pairs = zip(outputs, learned.temperatures, strict=True)
+        outputs = [softmax(np.log(np.maximum(each, 2.0**-8)) / temperature, axis=1) for each, temperature in pairs]
+    if model.combine == "stacking":
+        is_classification = model.task == "classification"
+        inputs = [np.log(np.maximum(each, 2.0**-8)) if is_classification else each for each in outputs]
+        if model.passthrough:
+            inputs.append((X.astype(np.float64) - learned.meta.feature_mean) * learned.meta.feature_scale)
+        score = np.hstack(inputs) @ learned.meta.weight.T.astype(np.float64) + learned.meta.bias
+        return softmax(score, axis=1) if is_classification else score
+    if model.combine == "hard":
+        outputs = [np.eye(each.shape[1])[each.argmax(axis=1)] for each in outputs]
+    return sum(weight * each for weight, each in zip(model.weights_, outputs, strict=True))
 
 
 def network_outputs(model, X):

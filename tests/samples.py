@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from ensemble_1d import Ensemble, PyTorchModel, RandomForestModel, XGBoostModel
 
@@ -102,12 +103,17 @@ def _hard(**parameters: Any) -> Ensemble:
     return Ensemble(**{"models": [forest(), boosting()], "combine": "hard", "random_state": 0} | parameters)
 
 
-def _learned(combine: str, task: str) -> Callable[..., Any]:
-    """Return a maker of a forest and boosted trees whose weights are learned."""
+def linear(task: str = "classification") -> Any:
+    """Return a linear model of scikit-learn's; the solver needs no scaled features."""
+    return LogisticRegression(solver="newton-cholesky") if task == "classification" else Ridge()
+
+
+def _learned(kinds: tuple[Callable[..., Any], ...], **options: Any) -> Callable[..., Any]:
+    """Return a maker of an ensemble that learns from folds."""
 
     def make(**parameters: Any) -> Any:
-        members = [forest(task=task), boosting(task=task)]
-        return Ensemble(members, **({"task": task, "combine": combine, "cv": 3, "random_state": 0} | parameters))
+        members = [kind(task=options.get("task", "classification")) for kind in kinds]
+        return Ensemble(members, **({"cv": 3, "random_state": 0} | options | parameters))
 
     return make
 
@@ -124,16 +130,22 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "Ensemble-soft-classification": _soft("classification"),
     "Ensemble-hard-classification": _hard,
     "Ensemble-soft-regression": _soft("regression"),
-    "Ensemble-optimized-classification": _learned("optimized", "classification"),
-    "Ensemble-optimized-regression": _learned("optimized", "regression"),
-    "Ensemble-greedy-classification": _learned("greedy", "classification"),
+    "Ensemble-optimized-classification": _learned((forest, boosting), combine="optimized"),
+    "Ensemble-optimized-regression": _learned((forest, boosting), combine="optimized", task="regression"),
+    "Ensemble-greedy-classification": _learned((forest, boosting), combine="greedy"),
+    "Ensemble-stacking-classification": _learned((forest, linear)),
+    "Ensemble-stacking-regression": _learned((forest, linear), task="regression"),
+    "Ensemble-stacking-passthrough-classification": _learned((forest, linear), calibrate=True, passthrough=True),
+    "Ensemble-average-regression": _learned((boosting, linear), refit="average", task="regression"),
+    "Ensemble-stopping-classification": _learned((stopping, linear), refit="average", calibrate=True, combine="soft"),
+    "Ensemble-stopping-regression": _learned((stopping, boosting), combine="greedy", task="regression"),
 }
 """Makers of unfitted models with a fixed seed; keyword arguments override parameters."""
 
 
 def backends_of(name: str) -> tuple[str, ...]:
     """Return the optional modules that the model of `MAKERS` with this name needs."""
-    uses_xgboost = name.startswith(("XGBoost", "Ensemble"))
+    uses_xgboost = name.startswith(("XGBoost", "Ensemble")) and "stacking" not in name
     uses_torch = name.startswith(("PyTorch", "Ensemble-soft"))
     return ("xgboost",) * uses_xgboost + ("torch",) * uses_torch
 

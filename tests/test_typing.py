@@ -15,7 +15,8 @@ import numpy as np
 import ensemble_1d
 from ensemble_1d import Ensemble, PyTorchModel, QuantizationConfig, Quantizer, RandomForestModel, XGBoostModel
 X, y = np.zeros((4, 2)), [0, 1, 0, 1]
-ensemble = Ensemble([RandomForestModel(), ("boosted", XGBoostModel())], cv=3, calibrate=True).fit(X, y)
+models = [RandomForestModel(), ("boosted", XGBoostModel())]
+ensemble = Ensemble(models, combine="soft", weights={"boosted": 1.0}).fit(X, y)
 predictor = ensemble.quantize("int8", X, y)
 """
 

@@ -6,16 +6,17 @@ import numpy as np
 import numpy.typing as npt
 from joblib import effective_n_jobs
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
-from threadpoolctl import threadpool_limits
 
 from ensemble_1d.errors import UnsupportedModelError
 from ensemble_1d.ir import Affine, Chain, Dense, Link, Node
 from ensemble_1d.models.base import BaseModel, Floats32, Floats64, Task
-from ensemble_1d.models.class_columns import aligned_output
+from ensemble_1d.models.class_columns import aligned_node, aligned_output
+from ensemble_1d.models.library_threads import library_threads
 
 _NEARLY = 1e-9
 """How far a sum of probabilities may be from one."""
@@ -42,13 +43,14 @@ class ScikitLearnModel(BaseModel):
     """A scikit-learn estimator under the contract of a model; an Ensemble wraps its members so by itself.
 
     Linear regressors and logistic regression, alone or behind a StandardScaler in a Pipeline, have a Program. Others
-    fit and predict like any member, and say that they have none when it is asked for.
+    fit and predict like any member, and say that they have none when it is asked for. Features reach the estimator as
+    float64: its linear solvers would compute in float32 otherwise, and lose digits.
 
     Args:
         estimator: A classifier or regressor; it is cloned, never changed.
         task: "classification" or "regression".
-        n_jobs: Most threads of the libraries below the estimator (BLAS, OpenMP) while it is fitted; None is one. Its
-            own `n_jobs` stays as it is.
+        n_jobs: Most threads of OpenMP while the estimator is fitted, as in joblib; None is one. BLAS has one, so that
+            the result is the same for any number. The estimator's own `n_jobs` stays as it is.
         random_state: Seed of each `random_state` that is None in the estimator or below it.
 
     Attributes:
@@ -108,30 +110,32 @@ class ScikitLearnModel(BaseModel):
             estimator.set_params(**{name: self.random_state for name in names if given[name] is None})
         labels = self.classes_[y] if self.task == "classification" else y
         weighted = {} if sample_weight is None or not self.takes_weights else {"sample_weight": sample_weight}
-        with threadpool_limits(limits=effective_n_jobs(self.n_jobs)):
-            self.backend_ = estimator.fit(X, labels, **weighted)
+        with library_threads(effective_n_jobs(self.n_jobs)):
+            self.backend_ = estimator.fit(X.astype(np.float64), labels, **weighted)
 
     def _predict_backend(self, X: Floats32) -> Floats64:
         """Return the estimator's own probabilities or values; votes, where it has no probabilities."""
+        rows = X.astype(np.float64)
         if self.task == "regression":
-            return np.asarray(self.backend_.predict(X), np.float64).reshape(len(X), 1)
+            return np.asarray(self.backend_.predict(rows), np.float64).reshape(len(X), 1)
         if hasattr(self.backend_, "predict_proba"):
-            output = np.asarray(self.backend_.predict_proba(X), np.float64)
+            output = np.asarray(self.backend_.predict_proba(rows), np.float64)
             total = output.sum(axis=1, keepdims=True)
             # Some compute in float32, and their rows sum to one only nearly.
             output = np.where(np.abs(total - 1) > _NEARLY, output / np.where(total > 0, total, 1), output)
             return aligned_output(output, self.backend_.classes_, self.classes_)
-        return np.asarray(np.asarray(self.backend_.predict(X))[:, np.newaxis] == self.classes_, np.float64)
+        return np.asarray(np.asarray(self.backend_.predict(rows))[:, np.newaxis] == self.classes_, np.float64)
 
     def _lower(self) -> Node:
         """Return the estimator's nodes, or say that it has none."""
-        model = self.backend_
+        model = self.backend_.estimator if isinstance(self.backend_, FrozenEstimator) else self.backend_
         before: tuple[Node, ...] = ()
         if isinstance(model, Pipeline):
             *scalers, (_, model) = model.steps
             for _, scaler in scalers:
                 before = (*before, _scaling(scaler))
-        return Chain(steps=(*before, *_linear(model)))
+        node = Chain(steps=(*before, *_linear(model)))
+        return aligned_node(node, getattr(model, "classes_", None), getattr(self, "classes_", None))
 
 
 def _refused(model: object) -> UnsupportedModelError:
