@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+import joblib
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_random_state
@@ -213,6 +214,8 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
             ['random_forest', 'logistic']
         """
         check_is_fitted(self)
+        if is_dropped(model):
+            raise InvalidInputError(f"model={model!r} leaves a member out and adds none; give a model")
         with undone_on_failure(self):
             rows, target, weight = self._rows_of_fit(X, y, sample_weight)
             fitted = prefit_names(self.prefit, self.members_) | ({name} if is_fitted else set())
@@ -222,7 +225,9 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
             listed = self._listed()
             _, *seeds = _drawn_seeds(self.random_state, 1 + len(listed))
             member = self._members(listed, seeds)[-1]
+            failures = self.failures_
             added = self._fitted([member], self._training_rows(rows, target, weight), FitCallbacks(None, X, y))
+            self.failures_ = failures
             self._assemble([*self._fitted_members, *added], rows, target, weight)
         return self
 
@@ -352,6 +357,7 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
         fold_seed, *seeds = _drawn_seeds(self.random_state, 1 + len(listed))
         members = self._members(listed, seeds)
         is_classification = self.task == "classification"
+        self._data_hash = joblib.hash([X, y, sample_weight])
         self._splits: Splits = []
         if self.combine in LEARNED_RULES or self.calibrate or self.refit == "average":
             rows = np.arange(len(X)) if sample_weight is None else np.flatnonzero(sample_weight)
@@ -459,14 +465,11 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
             if strange:
                 raise InvalidInputError(f"y holds {strange}, and the ensemble knows {self.classes_.tolist()}")
             target = np.searchsorted(self.classes_, target)
-        held = self._out_of_fold
-        if held is not None:
-            index = held_rows(self._splits)
-            same = int(index.max()) < len(rows) and np.array_equal(target[index], held.target)
-            given = None if weights is None or not same else weights[index]
-            if not same or not _equal_or_none(given, held.sample_weight):
-                rule = "give the rows, labels and weights that it was fitted on, in their order"
-                raise InvalidInputError(f"these {len(rows)} rows are not those that the ensemble was fitted on; {rule}")
+        else:
+            target = np.asarray(target, np.float64)
+        if joblib.hash([rows, target, weights]) != self._data_hash:
+            rule = "give the rows, labels and weights that it was fitted on, in their order"
+            raise InvalidInputError(f"these {len(rows)} rows are not those that the ensemble was fitted on; {rule}")
         return rows, target, weights
 
     @property
@@ -505,13 +508,6 @@ def _drawn_seeds(random_state: "int | np.random.RandomState | None", n_seeds: in
         return [None] * n_seeds
     rng = check_random_state(random_state)
     return [rng.randint(_SEEDS) for _ in range(n_seeds)]
-
-
-def _equal_or_none(first: Floats64 | None, second: Floats64 | None) -> bool:
-    """Return whether two arrays are equal, or both absent."""
-    if first is None or second is None:
-        return first is second
-    return np.array_equal(first, second)
 
 
 def _timed(call: Callable[..., Floats64], *arguments: Any) -> tuple[Floats64, float]:

@@ -344,7 +344,7 @@ def test_callbacks_of_the_user_are_called_too(binary, capsys):
     seen = []
 
     class Count(xgboost.callback.TrainingCallback):
-        def after_iteration(self, model, epoch, evals_log):  # noqa: ARG002
+        def after_iteration(self, model, epoch, evals_log):
             seen.append(epoch)
             return False
 
