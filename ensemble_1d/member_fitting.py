@@ -218,13 +218,14 @@ def _jobs(tasks: Sequence[_Task]) -> list[list[_Task]]:
     jobs: dict[object, list[_Task]] = {}
     for number, task in enumerate(tasks):
         key: object = number
-        if backend.supports_sharedmem and task.model._holds_python_lock:
+        if getattr(backend, "supports_sharedmem", False) and task.model._holds_python_lock:
             key = "lock"
         elif task.fold is not None and hasattr(task.model, "fit_together"):
             key = (task.member, "folds")
         jobs.setdefault(key, []).append(task)
-    # The longest jobs come first.
-    return sorted(jobs.values(), key=len, reverse=True)
+    # The longest jobs come first, and in a job the folds of a member side by side, so that one call can fit them.
+    in_order = [sorted(job, key=lambda task: (task.fold is not None, task.member)) for job in jobs.values()]
+    return sorted(in_order, key=len, reverse=True)
 
 
 def _run_all(

@@ -133,9 +133,9 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "Ensemble-optimized-classification": _learned((forest, boosting), combine="optimized"),
     "Ensemble-optimized-regression": _learned((forest, boosting), combine="optimized", task="regression"),
     "Ensemble-greedy-classification": _learned((forest, boosting), combine="greedy"),
-    "Ensemble-stacking-classification": _learned((forest, linear)),
+    "Ensemble-stacking-classification": _learned((forest, boosting)),
     "Ensemble-stacking-regression": _learned((forest, linear), task="regression"),
-    "Ensemble-stacking-passthrough-classification": _learned((forest, linear), calibrate=True, passthrough=True),
+    "Ensemble-stacking-passthrough-classification": _learned((forest, forest), calibrate=True, passthrough=True),
     "Ensemble-average-regression": _learned((boosting, linear), refit="average", task="regression"),
     "Ensemble-stopping-classification": _learned((stopping, linear), refit="average", calibrate=True, combine="soft"),
     "Ensemble-stopping-regression": _learned((stopping, boosting), combine="greedy", task="regression"),
@@ -145,7 +145,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
 
 def backends_of(name: str) -> tuple[str, ...]:
     """Return the optional modules that the model of `MAKERS` with this name needs."""
-    uses_xgboost = name.startswith(("XGBoost", "Ensemble")) and "stacking" not in name
+    uses_xgboost = name.startswith(("XGBoost", "Ensemble")) and "stacking-regr" not in name and "passthrough" not in name
     uses_torch = name.startswith(("PyTorch", "Ensemble-soft"))
     return ("xgboost",) * uses_xgboost + ("torch",) * uses_torch
 

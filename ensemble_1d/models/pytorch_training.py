@@ -114,25 +114,28 @@ def _train_side_by_side(torch: Any, tasks: Sequence[TrainingTask], options: Trai
         fused=_has_fused_step(torch, options),
     )
     X, y, weight = _padded(torch, [task.rows for task in tasks], device)
-    n_rows = torch.tensor([len(task.rows.X) for task in tasks], device=device)
+    lengths = [len(task.rows.X) for task in tasks]
+    n_rows = torch.tensor(lengths, device=device)
     network = torch.arange(len(tasks), device=device)[:, None]
     steps = [
-        (slice(begin, begin + options.batch_size), (n_rows - begin).clamp(0, options.batch_size))
+        (slice(begin, begin + options.batch_size), [min(n - begin, options.batch_size) for n in lengths])
         for begin in range(0, X.shape[1], options.batch_size)
     ]
     progress = [_Progress(task, torch, device) for task in tasks]
     for epoch in range(1, options.max_epochs + 1):
-        order = _orders(torch, n_rows.tolist(), X.shape[1], generators).to(device)
+        order = _orders(torch, lengths, X.shape[1], generators).to(device)
         X_epoch, y_epoch = X[network, order], y[network, order]
         weight_epoch = None if weight is None else weight[network, order]
         total = torch.zeros(len(tasks), dtype=torch.float32, device=device)
         for batch, n_seen in steps:
-            output = _forward(torch, layers, X_epoch[:, batch], options.dropout, generators)
+            output = _forward(
+                torch, layers, X_epoch[:, batch], options.dropout, list(zip(n_seen, generators, strict=True))
+            )
             loss = _loss(torch, output, y_epoch[:, batch], None if weight_epoch is None else weight_epoch[:, batch])
             optimizer.zero_grad(set_to_none=True)
             loss.sum().backward()
             optimizer.step()
-            total += loss.detach() * n_seen
+            total += loss.detach() * torch.tensor(n_seen, device=device)
         for i, (each, mean) in enumerate(zip(progress, (total / n_rows).tolist(), strict=True)):
             each.after_epoch(epoch, mean, layers, i, options)
         if not any(each.is_running for each in progress):
@@ -243,16 +246,18 @@ def _initial_layers(torch: Any, sizes: list[int], generators: list[Any], device:
     return list(zip(stacked[::2], stacked[1::2], strict=True))
 
 
-def _forward(torch: Any, layers: list[tuple[Any, Any]], x: Any, dropout: float, generators: list[Any]) -> Any:
-    """Return the outputs of the last layer; dropout masks come from each network's own generator."""
+def _forward(torch: Any, layers: list[tuple[Any, Any]], x: Any, dropout: float, draws: list[tuple[int, Any]]) -> Any:
+    """Return the outputs of the last layer; dropout masks are drawn for each network's rows, by its generator."""
     for i, (weight, bias) in enumerate(layers):
         x = torch.baddbmm(bias, x, weight.transpose(1, 2))
         if i < len(layers) - 1:
             x = torch.relu(x)
             if dropout:
-                empty = torch.empty(x.shape[1:], dtype=x.dtype, device="cpu")
-                masks = [empty.clone().bernoulli_(1 - dropout, generator=generator) for generator in generators]
-                x = x * torch.stack(masks).to(x.device) / (1 - dropout)
+                # A network draws for its own rows alone, as it would without the others.
+                masks = torch.zeros(x.shape, dtype=x.dtype, device="cpu")
+                for mask, (n, generator) in zip(masks, draws, strict=True):
+                    mask[:n].bernoulli_(1 - dropout, generator=generator)
+                x = x * masks.to(x.device) / (1 - dropout)
     return x
 
 
