@@ -108,6 +108,7 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
     """
 
     default_name = "inner_ensemble"
+    failures_: dict[str, str]
 
     def __init__(
         self,

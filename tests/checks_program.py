@@ -65,7 +65,7 @@ def native_outputs(model, X):
 
 
 def native_combination(model, outputs, X):
-    """Return the outputs of an ensemble's members combined, by SciPy and in float64."""
+    """Return the outputs of an ensemble's members combined, by SciPy and in float64; only features are float32."""
     learned = model._combination
     if model.calibrate:
         pairs = zip(outputs, learned.temperatures, strict=True)
@@ -74,8 +74,9 @@ def native_combination(model, outputs, X):
         is_classification = model.task == "classification"
         inputs = [np.log(np.maximum(each, 2.0**-8)) if is_classification else each for each in outputs]
         if model.passthrough:
-            inputs.append((X.astype(np.float64) - learned.meta.feature_mean) * learned.meta.feature_scale)
-        score = np.hstack(inputs) @ learned.meta.weight.T.astype(np.float64) + learned.meta.bias
+            inputs.append((X - learned.features.offset) * learned.features.scale)
+        dense = learned.layer[0]
+        score = np.hstack(inputs) @ dense.weight.T.astype(np.float64) + dense.bias
         return softmax(score, axis=1) if is_classification else score
     if model.combine == "hard":
         outputs = [np.eye(each.shape[1])[each.argmax(axis=1)] for each in outputs]

@@ -145,7 +145,9 @@ MAKERS: dict[str, Callable[..., Any]] = {
 
 def backends_of(name: str) -> tuple[str, ...]:
     """Return the optional modules that the model of `MAKERS` with this name needs."""
-    uses_xgboost = name.startswith(("XGBoost", "Ensemble")) and "stacking-regr" not in name and "passthrough" not in name
+    uses_xgboost = (
+        name.startswith(("XGBoost", "Ensemble")) and "stacking-regr" not in name and "passthrough" not in name
+    )
     uses_torch = name.startswith(("PyTorch", "Ensemble-soft"))
     return ("xgboost",) * uses_xgboost + ("torch",) * uses_torch
 
