@@ -17,7 +17,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from spies import Frequencies
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from ensemble_1d import Ensemble, InvalidInputError, UnsupportedModelError
 from ensemble_1d.models.library_threads import library_threads
@@ -230,14 +230,16 @@ def test_bounds_on_blas_that_overlap_leave_what_was_before():
     def numbers():
         return {each["filepath"]: each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
 
-    before, barrier = numbers(), Barrier(2)
+    barrier = Barrier(2)
 
     def bounded(_):
         with library_threads(1):
             barrier.wait()  # Both have begun.
             return numbers()
 
-    for _ in range(3):
-        with ThreadPoolExecutor(2) as pool:
-            assert all(set(inside.values()) <= {1} for inside in pool.map(bounded, range(2)))
-        assert numbers() == before
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = numbers()
+        for _ in range(3):
+            with ThreadPoolExecutor(2) as pool:
+                assert all(set(inside.values()) <= {1} for inside in pool.map(bounded, range(2)))
+            assert numbers() == before

@@ -2,12 +2,11 @@
 
 import threading
 
-import numpy as np
 import pytest
 from joblib import parallel_config
 from samples import boosting, forest, network
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from ensemble_1d import Ensemble, RandomForestModel, thread_budget
 from ensemble_1d.thread_budget import openmp_runtimes, with_threads, workers_and_threads
@@ -103,9 +102,9 @@ def test_a_fit_leaves_the_threads_of_libraries_as_they_were(binary):
     def numbers():
         return {each["filepath"]: each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
 
-    before = numbers()
     members = [LogisticRegression(solver="newton-cholesky") for _ in range(3)]
-    for _ in range(3):
-        Ensemble(members, cv=3, n_jobs=2, random_state=0).fit(binary.X, binary.y)
-    assert numbers() == before
-    assert np.all([count >= 1 for count in before.values()])
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = numbers()
+        for _ in range(3):
+            Ensemble(members, cv=3, n_jobs=2, random_state=0).fit(binary.X, binary.y)
+        assert numbers() == before
