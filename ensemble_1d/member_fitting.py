@@ -13,6 +13,7 @@ from joblib.parallel import get_active_backend
 from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
 from sklearn.utils.parallel import Parallel, delayed
+from threadpoolctl import threadpool_limits
 
 from ensemble_1d.errors import InvalidInputError
 from ensemble_1d.members import Columns, Member, adopted
@@ -144,11 +145,14 @@ def fit_members(
     # The fits on all rows are the longest: they come first.
     at_once = [*(task for task in whole if task not in waits), *by_fold]
     outcomes: list[list[_Outcome]] = [[] for _ in members]
-    for task, outcome in _run_all(at_once, rows, n_jobs, on_error, notify):
-        outcomes[task.member].append(outcome)
-    ready = [_for_mean_iteration(task, outcomes[task.member]) for task in waits]
-    for task, outcome in _run_all([task for task in ready if task], rows, n_jobs, on_error, notify):
-        outcomes[task.member].append(outcome)
+    # BLAS belongs to the whole process, so its bound is set here, and not by fits that overlap: with another number of
+    # threads it adds in another order.
+    with threadpool_limits(limits=1, user_api="blas"):
+        for task, outcome in _run_all(at_once, rows, n_jobs, on_error, notify):
+            outcomes[task.member].append(outcome)
+        ready = [_for_mean_iteration(task, outcomes[task.member]) for task in waits]
+        for task, outcome in _run_all([task for task in ready if task], rows, n_jobs, on_error, notify):
+            outcomes[task.member].append(outcome)
     fitted: list[FittedMember] = []
     failures: dict[str, str] = {}
     for i, member in everyone:

@@ -1,8 +1,5 @@
 """Estimators of scikit-learn as members: which are taken, what reaches them, and the Programs of linear ones."""
 
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
-
 import numpy as np
 import pytest
 from samples import forest, sample
@@ -17,10 +14,8 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from spies import Frequencies
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from ensemble_1d import Ensemble, InvalidInputError, UnsupportedModelError
-from ensemble_1d.models.library_threads import library_threads
 from ensemble_1d.models.scikit_learn_model import ScikitLearnModel
 from ensemble_1d.runtime import run
 
@@ -222,24 +217,3 @@ def test_missing_values_are_accepted_where_every_estimator_accepts_them(missing)
     assert np.isfinite(ensemble.predict_proba(missing.X)).all()
     with pytest.raises(ValueError, match="contains NaN"):
         soft([KNeighborsClassifier(), forest()]).fit(missing.X, missing.y)
-
-
-def test_bounds_on_blas_that_overlap_leave_what_was_before():
-    """Of two bounds in two threads, the last to go restores BLAS, whichever it is."""
-
-    def numbers():
-        return {each["filepath"]: each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
-
-    barrier = Barrier(2)
-
-    def bounded(_):
-        with library_threads(1):
-            barrier.wait()  # Both have begun.
-            return numbers()
-
-    with threadpool_limits(limits=2, user_api="blas"):
-        before = numbers()
-        for _ in range(3):
-            with ThreadPoolExecutor(2) as pool:
-                assert all(set(inside.values()) <= {1} for inside in pool.map(bounded, range(2)))
-            assert numbers() == before

@@ -6,6 +6,7 @@ import pytest
 from joblib import parallel_config
 from samples import boosting, forest, network
 from sklearn.linear_model import LogisticRegression
+from spies import FITS, Frequencies
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from ensemble_1d import Ensemble, RandomForestModel, thread_budget
@@ -96,15 +97,29 @@ def test_fits_never_use_more_than_the_budget(binary, n_jobs):
     assert 1 <= Counting.most <= n_jobs
 
 
-def test_a_fit_leaves_the_threads_of_libraries_as_they_were(binary):
-    """BLAS has after a fit in several threads what it had before."""
+def blas_threads():
+    """Return the threads of each BLAS that is loaded."""
+    return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
 
-    def numbers():
-        return {each["filepath"]: each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
 
-    members = [LogisticRegression(solver="newton-cholesky") for _ in range(3)]
+class BlasSpy(Frequencies):
+    """A classifier that notes the threads of BLAS while it is fitted."""
+
+    def fit(self, X, y):
+        """Note, and fit."""
+        FITS.append({"model": self, "blas": blas_threads()})
+        return super().fit(X, y)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_blas_has_one_thread_in_every_fit(binary, fits, n_jobs):
+    """Sums of BLAS have one order in fits side by side too; afterwards it has what it had before."""
+    models = [BlasSpy(), LogisticRegression(solver="newton-cholesky"), LogisticRegression(solver="newton-cholesky")]
     with threadpool_limits(limits=2, user_api="blas"):
-        before = numbers()
+        before = blas_threads()
         for _ in range(3):
-            Ensemble(members, cv=3, n_jobs=2, random_state=0).fit(binary.X, binary.y)
-        assert numbers() == before
+            Ensemble(models, cv=3, n_jobs=n_jobs, random_state=0).fit(binary.X, binary.y)
+        assert blas_threads() == before
+    noted = [each["blas"] for each in fits if "blas" in each]
+    assert len(noted) == 12
+    assert all(set(each) == {1} for each in noted)

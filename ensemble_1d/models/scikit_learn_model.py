@@ -11,12 +11,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
+from threadpoolctl import threadpool_limits
 
 from ensemble_1d.errors import UnsupportedModelError
 from ensemble_1d.ir import Affine, Chain, Dense, Link, Node
 from ensemble_1d.models.base import BaseModel, Floats32, Floats64, Task
 from ensemble_1d.models.class_columns import aligned_node, aligned_output
-from ensemble_1d.models.library_threads import library_threads
 
 _NEARLY = 1e-9
 """How far a sum of probabilities may be from one."""
@@ -110,7 +110,7 @@ class ScikitLearnModel(BaseModel):
             estimator.set_params(**{name: self.random_state for name in names if given[name] is None})
         labels = self.classes_[y] if self.task == "classification" else y
         weighted = {} if sample_weight is None or not self.takes_weights else {"sample_weight": sample_weight}
-        with library_threads(effective_n_jobs(self.n_jobs)):
+        with threadpool_limits(limits={"blas": 1, "openmp": effective_n_jobs(self.n_jobs)}):
             self.backend_ = estimator.fit(X.astype(np.float64), labels, **weighted)
 
     def _predict_backend(self, X: Floats32) -> Floats64:
