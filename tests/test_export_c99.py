@@ -26,7 +26,7 @@ from ensemble_1d.errors import InvalidProgramError
 from ensemble_1d.export.c99 import c99_header
 from ensemble_1d.export.c99_nodes import render
 from ensemble_1d.export.c99_text import array, comment, integer, number
-from ensemble_1d.ir import Chain, Concat, Dequantize, IntegerLink, IntegerLog, Log, Program, Select
+from ensemble_1d.ir import Chain, Concat, Dequantize, IntegerCombine, IntegerLink, IntegerLog, Log, Program, Select
 from ensemble_1d.quantization.programs import quantize_program
 
 LANGUAGES = [("gcc", C99), ("g++", CPP11), ("clang", C99), ("clang++", CPP11)]
@@ -146,6 +146,21 @@ def test_without_its_float_function_a_header_is_integers_alone(program):
     seen = subprocess.run(line, input=source, capture_output=True, text=True, check=True).stdout
     assert "model_predict" in seen
     assert not re.search(r"\b(float|double)\b|\d\.\d", seen)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("level", ["-Os", "-O2", "-O3"])
+def test_a_hundred_outputs_take_no_library_either(compiler, level):
+    """Compilers know loops that clear or copy memory: none of them becomes a call of memset, memcpy or memmove."""
+    trees = integer_trees([(0, 1)], n_outputs=100)
+    mean = IntegerCombine(members=(trees, trees), weights=np.array([2**14, 2**14], np.int32), rule="mean")
+    logarithms = Concat(members=(IntegerLog(floor=1), IntegerLog(floor=2)), names=("a", "b"))
+    steps = (mean, IntegerLink(kind="softmax"), logarithms, requantize(200), IntegerLink(kind="softmax"))
+    program = classification(quantize(), *steps, Dequantize(fraction_bits=15), classes=np.arange(200))
+    text = '#include "m.h"\nint32_t f(const int16_t *q);\n'
+    text += "int32_t f(const int16_t *q)\n{\n    return m_predict(q);\n}\n"
+    headers = {"m.h": c99_header(program, "m")}
+    assert undefined_symbols(check_compiles(text, need(compiler), (*C99, level), headers=headers)) == []
 
 
 def test_with_its_float_function_a_header_needs_nothing_either():

@@ -89,9 +89,14 @@ def _function(label: str, source: str, body: str) -> str:
     return f"\nstatic inline void {label}(const {source} *x, int32_t *y)\n{{\n{textwrap.indent(body, '    ')}\n}}"
 
 
+def _store_each(n_outputs: int, value: str) -> str:
+    """Return the loop that stores a value in each output: volatile, lest it become a call of memset or memcpy."""
+    return f"for (i = 0; i < {n_outputs}; i++) {{\n    ((volatile int32_t *)y)[i] = {value};\n}}"
+
+
 def _copy(n_inputs: int) -> str:
     """Return the statements that copy the input to the output."""
-    return f"int32_t i;\nfor (i = 0; i < {n_inputs}; i++) {{\n    y[i] = (int32_t)x[i];\n}}"
+    return f"int32_t i;\n{_store_each(n_inputs, '(int32_t)x[i]')}"
 
 
 def _in_place_call(node: IntegerLink | IntegerLog, n_inputs: int, prefix: str, buffer: str) -> str:
@@ -146,7 +151,7 @@ def _combine(node: IntegerCombine, n_inputs: int, source: str, prefix: str, labe
     """Return a function that adds up the members' outputs by weight, or their votes."""
     width = output_width(node, n_inputs)
     definitions: list[str] = []
-    lines = [f"int32_t part[{width}];", "int32_t i;", f"for (i = 0; i < {width}; i++) {{\n    y[i] = 0;\n}}"]
+    lines = [f"int32_t part[{width}];", "int32_t i;", _store_each(width, "0")]
     for i, (member, weight) in enumerate(zip(node.members, node.weights, strict=True)):
         definitions += render(member, n_inputs, source, prefix, f"{label}_m{i}")
         lines.append(f"{label}_m{i}(x, part);")
@@ -186,7 +191,7 @@ while (node >= 0) {{
         base = f"{first} + " if first != "0" else ""
         add = f"for (i = 0; i < {width}; i++) {{\n    y[{base}i] += {label}_value[~node * {width} + i];\n}}"
     body = (
-        f"int32_t tree;\nint32_t i;\nfor (i = 0; i < {node.n_outputs}; i++) {{\n    y[i] = 0;\n}}\n"
+        f"int32_t tree;\nint32_t i;\n{_store_each(node.n_outputs, '0')}\n"
         f"for (tree = 0; tree < {n_trees}; tree++) {{\n    int32_t node = {label}_root[tree];\n"
         f"{textwrap.indent(walk, '    ') if has_nodes else ''}{textwrap.indent(add, '    ')}\n}}"
     )
