@@ -23,8 +23,8 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two targets must not install into one environment at once
-.PHONY: help quickstart test test-slow check check-format check-lint check-types check-imports check-security \
-	bench format clean
+.PHONY: help quickstart test test-slow test-targets check check-format check-lint check-types check-imports \
+	check-security bench format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -34,16 +34,20 @@ quickstart: ## Install and run examples/quickstart.py; TORCH=0 leaves PyTorch ou
 	$(RUN) examples/quickstart.py $(QUICKSTART_ARGUMENTS)
 
 # Each worker runs on its own core: threads inside one would only wait for each other.
-test test-slow: export OMP_NUM_THREADS ?= 1
-test test-slow: export OMP_WAIT_POLICY ?= passive
-test test-slow: export OPENBLAS_NUM_THREADS ?= 1
-test test-slow: export MKL_NUM_THREADS ?= 1
+test test-slow test-targets: export OMP_NUM_THREADS ?= 1
+test test-slow test-targets: export OMP_WAIT_POLICY ?= passive
+test test-slow test-targets: export OPENBLAS_NUM_THREADS ?= 1
+test test-slow test-targets: export MKL_NUM_THREADS ?= 1
 
 test: $(DEV) ## Run the fast tests; at least 90 % of lines and branches must be covered
-	$(RUN) -m pytest -n $(WORKERS) -m "not slow" --cov --cov-report=term
+	$(RUN) -m pytest -n $(WORKERS) -m "not slow and not targets" --cov --cov-report=term
 
 test-slow: $(DEV) ## Run the slow tests
 	$(RUN) -m pytest -n $(WORKERS) -m slow
+
+test-targets: $(DEV) ## Run the C header on emulated microcontrollers
+	@$(RUN) tests/target_tools.py >/dev/null
+	$(RUN) -m pytest -n $(WORKERS) -m targets
 
 check: check-format check-lint check-types check-imports check-security ## Check format, lint, types, floors of imports, security
 
