@@ -11,6 +11,7 @@ from ensemble_1d._files import write_text
 from ensemble_1d._validate import as_float32_rows, check_identifier
 from ensemble_1d.errors import InvalidInputError
 from ensemble_1d.export.c99 import c99_header
+from ensemble_1d.export.c99_trees import Layout
 from ensemble_1d.export.verification import CVerification, verify_header
 from ensemble_1d.ir import Program
 from ensemble_1d.quantization.arrays import QuantizationMode
@@ -187,11 +188,13 @@ class Predictor:
             raise InvalidInputError(f"codes are {array.dtype} of shape {array.shape}; {rule}")
         return run_codes(self.program, array).astype(np.int32)
 
-    def c_source(self, name: str = "model") -> str:
+    def c_source(self, name: str = "model", *, layout: Layout = "size") -> str:
         """Return the C99 header of an integer program as text.
 
         Args:
             name: Prefix of every name in it: a C identifier.
+            layout: How trees are laid out: "size" packs them into bytes, about 3.4 for each split; "plain" has one
+                array a field, for reading.
 
         Returns:
             The header.
@@ -200,14 +203,15 @@ class Predictor:
             InvalidInputError: If `name` is no C identifier.
             InvalidProgramError: If the program is float.
         """
-        return c99_header(self.program, check_identifier(name))
+        return c99_header(self.program, check_identifier(name), layout)
 
-    def export_c(self, path: str | os.PathLike[str], name: str = "model") -> Path:
+    def export_c(self, path: str | os.PathLike[str], name: str = "model", *, layout: Layout = "size") -> Path:
         """Write the integer program as one C99 header that needs nothing but <stdint.h>.
 
         Args:
             path: The file to write; replaced whole, or not at all.
             name: Prefix of every name in it: a C identifier.
+            layout: How trees are laid out, as in `c_source`.
 
         Returns:
             The path written.
@@ -217,14 +221,17 @@ class Predictor:
             InvalidProgramError: If the program is float.
             ArtifactError: If the file cannot be written.
         """
-        return write_text(path, self.c_source(name))
+        return write_text(path, self.c_source(name, layout=layout))
 
-    def verify_c(self, X: npt.ArrayLike, *, flags: tuple[str, ...] = ("-O2",)) -> CVerification:
+    def verify_c(
+        self, X: npt.ArrayLike, *, flags: tuple[str, ...] = ("-O2",), layout: Layout = "size"
+    ) -> CVerification:
         """Compile the header with the system's C compiler and compare every answer with Python's.
 
         Args:
             X: Rows to compare on, of shape (n_samples, n_features).
             flags: Compiler options beside the strict warnings that are always on.
+            layout: How trees are laid out, as in `c_source`.
 
         Returns:
             How many rows were compared and how many differ, in codes, label or probabilities.
@@ -234,7 +241,7 @@ class Predictor:
             InvalidInputError: If X does not fit the program.
             InvalidProgramError: If the program is float.
         """
-        return verify_header(self.program, self._rows(X, "verify_c"), flags=flags)
+        return verify_header(self.program, self._rows(X, "verify_c"), flags=flags, layout=layout)
 
     def _rows(self, X: npt.ArrayLike, method: str) -> npt.NDArray[np.float32]:
         """Return X as checked float32 rows."""

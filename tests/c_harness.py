@@ -102,7 +102,7 @@ def _unit(cases: Sequence[Case], first: int) -> str:
     return f"{includes}{_DRIVER}{body}\n{head}\n{{\n    return {' || '.join(calls) or '0'};\n}}\n"
 
 
-def build_and_run(cases: Sequence[Case], compiler: str, flags: Sequence[str]) -> list[bytes]:
+def build_and_run(cases: Sequence[Case], compiler: str, flags: Sequence[str], layout: str) -> list[bytes]:
     """Return what C writes for each case; two translation units, of which each knows every model, are linked."""
     order = [*range(0, len(cases), 2), *range(1, len(cases), 2)]
     rows = [
@@ -111,7 +111,7 @@ def build_and_run(cases: Sequence[Case], compiler: str, flags: Sequence[str]) ->
         + cases[i].floats.tobytes()
         for i in order
     ]
-    headers = {f"m{i}.h": c99_header(case.program, f"m{i}") for i, case in enumerate(cases)}
+    headers = {f"m{i}.h": c99_header(case.program, f"m{i}", layout) for i, case in enumerate(cases)}
     with tempfile.TemporaryDirectory() as name:
         sources = {f"unit{first}.c": _unit(cases, first) for first in (0, 1)}
         _compile(Path(name), [compiler, *flags, "-o", "main"], headers, sources)
@@ -125,9 +125,9 @@ def build_and_run(cases: Sequence[Case], compiler: str, flags: Sequence[str]) ->
     return [found[i] for i in range(len(cases))]
 
 
-def assert_equal_in_c(cases: Sequence[Case], compiler: str, flags: Sequence[str]) -> None:
+def assert_equal_in_c(cases: Sequence[Case], compiler: str, flags: Sequence[str], *, layout: str = "size") -> None:
     """Assert that C answers every row of every case as NumPy does, to the last bit."""
-    for i, (case, found) in enumerate(zip(cases, build_and_run(cases, compiler, flags), strict=True)):
+    for i, (case, found) in enumerate(zip(cases, build_and_run(cases, compiler, flags, layout), strict=True)):
         assert found == expected_bytes(case), f"model {i} differs"
 
 

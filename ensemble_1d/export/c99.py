@@ -3,28 +3,35 @@
 import textwrap
 from collections.abc import Iterator
 from importlib.resources import files
+from typing import get_args
 
 import numpy as np
 
+from ensemble_1d.errors import InvalidInputError
 from ensemble_1d.export.c99_nodes import render
 from ensemble_1d.export.c99_text import array, comment, label_table
+from ensemble_1d.export.c99_trees import Layout, Style
 from ensemble_1d.ir import Dequantize, Program, Quantize
 from ensemble_1d.ir.fixed_point import EXP2_TABLE, LOG2_TABLE
 
 
-def c99_header(program: Program, name: str) -> str:
+def c99_header(program: Program, name: str, layout: Layout = "size") -> str:
     """Return an integer program as a C99 header.
 
     Args:
         program: An integer program.
         name: Prefix of every name: a C identifier, already checked.
+        layout: How trees are laid out: "size" in one string of bytes, "plain" in one array a field.
 
     Returns:
         The text of the header; the same program and name always give the same text.
 
     Raises:
+        InvalidInputError: If the layout is unknown.
         InvalidProgramError: If the program is float.
     """
+    if layout not in get_args(Layout):
+        raise InvalidInputError(f"layout={layout!r} is unknown; use one of {get_args(Layout)}")
     quantizer, body, dequantize = program.integer_parts()
     upper = name.upper()
     parts = [
@@ -33,7 +40,7 @@ def c99_header(program: Program, name: str) -> str:
         "\n".join(_macros(program, upper, quantizer, dequantize)),
         "" if program.classes is None else label_table(program.classes, name),
         _kernels(name),
-        *render(body, quantizer.n_columns, "int16_t", name, f"{name}_body"),
+        *render(body, quantizer.n_columns, "int16_t", Style(name, layout), f"{name}_body"),
         _entry_points(program, name, f"{name}_body"),
         _input_quantizer(quantizer, name, upper),
         f"#endif /* {upper}_H */\n",

@@ -26,6 +26,22 @@ static inline int32_t e1d_argmax(const int32_t *y, int32_t n)
     return best;
 }
 
+/* How many of n ascending cuts x exceeds. */
+static inline uint8_t e1d_rank(int16_t x, const int16_t *cuts, int32_t n)
+{
+    int32_t low = 0;
+    int32_t high = n;
+    while (low < high) {
+        const int32_t middle = (low + high) >> 1;
+        if (cuts[middle] < x) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return (uint8_t)low;
+}
+
 /* 2**-d in Q15, for d >= 0 in steps of 2**-12: table, linear interpolation, shift. */
 static inline int32_t e1d_exp2_negative(int32_t distance)
 {

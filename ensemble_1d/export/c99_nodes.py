@@ -1,6 +1,5 @@
 """render: one C function for each integer node, `void label(const T *x, int32_t *y)`."""
 
-import textwrap
 from typing import Any, assert_never
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy.typing as npt
 
 from ensemble_1d.errors import InvalidProgramError
 from ensemble_1d.export.c99_text import array, integer
+from ensemble_1d.export.c99_trees import Style, function, render_trees, store_each
 from ensemble_1d.ir import (
     Affine,
     Chain,
@@ -36,14 +36,14 @@ _IN_PLACE = (Requantize, IntegerLink, IntegerLog)
 """What can write over its input."""
 
 
-def render(node: Node, n_inputs: int, source: str, prefix: str, label: str) -> list[str]:
+def render(node: Node, n_inputs: int, source: str, style: Style, label: str) -> list[str]:
     """Return the definitions that compute `node`: those below it, its tables, and last its function `label`.
 
     Args:
         node: An integer node.
         n_inputs: Number of its input columns.
         source: C type of its input: "int16_t" for codes, "int32_t" further on.
-        prefix: Prefix of the kernels.
+        style: What is common to all nodes.
         label: Name of the function, and prefix of the tables.
 
     Returns:
@@ -54,49 +54,39 @@ def render(node: Node, n_inputs: int, source: str, prefix: str, label: str) -> l
     """
     match node:
         case Chain():
-            return _chain(node, n_inputs, source, prefix, label)
+            return _chain(node, n_inputs, source, style, label)
         case IntegerLog():
-            call = _in_place_call(node, n_inputs, prefix, "y")
-            return [_function(label, source, f"{_copy(n_inputs)}\n{call}")]
+            call = _in_place_call(node, n_inputs, style.prefix, "y")
+            return [function(label, source, f"{_copy(n_inputs)}\n{call}")]
         case Concat():
-            return _concat(node, n_inputs, source, prefix, label)
+            return _concat(node, n_inputs, source, style, label)
         case IntegerCombine():
-            return _combine(node, n_inputs, source, prefix, label)
+            return _combine(node, n_inputs, source, style, label)
         case IntegerTreeTable():
-            return _trees(node, source, label)
+            return render_trees(node, source, style, label)
         case IntegerDense():
             return _dense(node, source, label)
         case Requantize():
-            tables, call = _requantize_call(node, prefix, label)
+            tables, call = _requantize_call(node, style.prefix, label)
             loop = f"int32_t i;\nfor (i = 0; i < {n_inputs}; i++) {{\n    y[i] = {call};\n}}"
-            return [*tables, _function(label, source, loop)]
+            return [*tables, function(label, source, loop)]
         case IntegerLink():
-            call = _in_place_call(node, n_inputs, prefix, "y")
-            return [_function(label, source, f"{_copy(n_inputs)}\n{call}")]
+            call = _in_place_call(node, n_inputs, style.prefix, "y")
+            return [function(label, source, f"{_copy(n_inputs)}\n{call}")]
         case Select():
             column = array(f"{label}_column", smallest_dtype(node.column, INDEX))
             size = len(node.column)
             loop = f"int32_t i;\nfor (i = 0; i < {size}; i++) {{\n    y[i] = (int32_t)x[{label}_column[i]];\n}}"
-            return [column, _function(label, source, loop)]
+            return [column, function(label, source, loop)]
         case TreeTable() | Dense() | Affine() | Link() | Log() | Combine() | Quantize() | Dequantize():
             raise InvalidProgramError(f"{type(node).__name__} has no integer C code; quantize the program first")
         case _:
             assert_never(node)
 
 
-def _function(label: str, source: str, body: str) -> str:
-    """Return a function definition."""
-    return f"\nstatic inline void {label}(const {source} *x, int32_t *y)\n{{\n{textwrap.indent(body, '    ')}\n}}"
-
-
-def _store_each(n_outputs: int, value: str) -> str:
-    """Return the loop that stores a value in each output: volatile, lest it become a call of memset or memcpy."""
-    return f"for (i = 0; i < {n_outputs}; i++) {{\n    ((volatile int32_t *)y)[i] = {value};\n}}"
-
-
 def _copy(n_inputs: int) -> str:
     """Return the statements that copy the input to the output."""
-    return f"int32_t i;\n{_store_each(n_inputs, '(int32_t)x[i]')}"
+    return f"int32_t i;\n{store_each(n_inputs, '(int32_t)x[i]')}"
 
 
 def _in_place_call(node: IntegerLink | IntegerLog, n_inputs: int, prefix: str, buffer: str) -> str:
@@ -108,7 +98,7 @@ def _in_place_call(node: IntegerLink | IntegerLog, n_inputs: int, prefix: str, b
     return f"{prefix}_{node.kind}({buffer});"
 
 
-def _chain(node: Chain, n_inputs: int, source: str, prefix: str, label: str) -> list[str]:
+def _chain(node: Chain, n_inputs: int, source: str, style: Style, label: str) -> list[str]:
     """Return a function that calls each step; scores are rescaled and linked in place, the rest between two buffers."""
     widths = [n_inputs]
     for step in node.steps:
@@ -121,81 +111,47 @@ def _chain(node: Chain, n_inputs: int, source: str, prefix: str, label: str) -> 
         if isinstance(step, _IN_PLACE) and current != "x":
             sizes[current] = max(sizes.get(current, 0), widths[i + 1])
             if not isinstance(step, Requantize):
-                lines.append(_in_place_call(step, widths[i], prefix, current))
+                lines.append(_in_place_call(step, widths[i], style.prefix, current))
                 continue
             target = current
         else:
             rest_in_place = all(isinstance(later, _IN_PLACE) for later in node.steps[i + 1 :])
             target = "y" if rest_in_place else "b" if current == "a" else "a"
             sizes[target] = max(sizes.get(target, 0), widths[i + 1])
-        definitions += render(step, widths[i], current_type, prefix, f"{label}_{i}")
+        definitions += render(step, widths[i], current_type, style, f"{label}_{i}")
         lines.append(f"{label}_{i}({current}, {target});")
         current, current_type = target, "int32_t"
     buffers = [f"int32_t {name}[{sizes[name]}];" for name in ("a", "b") if name in sizes]
-    return [*definitions, _function(label, source, "\n".join([*buffers, *lines]))]
+    return [*definitions, function(label, source, "\n".join([*buffers, *lines]))]
 
 
-def _concat(node: Concat, n_inputs: int, source: str, prefix: str, label: str) -> list[str]:
+def _concat(node: Concat, n_inputs: int, source: str, style: Style, label: str) -> list[str]:
     """Return a function whose members write side by side."""
     definitions: list[str] = []
     lines: list[str] = []
     first = 0
     for i, member in enumerate(node.members):
-        definitions += render(member, n_inputs, source, prefix, f"{label}_m{i}")
+        definitions += render(member, n_inputs, source, style, f"{label}_m{i}")
         lines.append(f"{label}_m{i}(x, y + {first});" if first else f"{label}_m{i}(x, y);")
         first += output_width(member, n_inputs)
-    return [*definitions, _function(label, source, "\n".join(lines))]
+    return [*definitions, function(label, source, "\n".join(lines))]
 
 
-def _combine(node: IntegerCombine, n_inputs: int, source: str, prefix: str, label: str) -> list[str]:
+def _combine(node: IntegerCombine, n_inputs: int, source: str, style: Style, label: str) -> list[str]:
     """Return a function that adds up the members' outputs by weight, or their votes."""
     width = output_width(node, n_inputs)
     definitions: list[str] = []
-    lines = [f"int32_t part[{width}];", "int32_t i;", _store_each(width, "0")]
+    lines = [f"int32_t part[{width}];", "int32_t i;", store_each(width, "0")]
     for i, (member, weight) in enumerate(zip(node.members, node.weights, strict=True)):
-        definitions += render(member, n_inputs, source, prefix, f"{label}_m{i}")
+        definitions += render(member, n_inputs, source, style, f"{label}_m{i}")
         lines.append(f"{label}_m{i}(x, part);")
         if node.rule == "vote":
-            lines.append(f"y[{prefix}_argmax(part, {width})] += {weight};")
+            lines.append(f"y[{style.prefix}_argmax(part, {width})] += {weight};")
         else:
             lines.append(f"for (i = 0; i < {width}; i++) {{\n    y[i] += {weight} * part[i];\n}}")
     if node.rule == "mean":
         lines.append(f"for (i = 0; i < {width}; i++) {{\n    y[i] = (y[i] + 16384) >> 15;\n}}")
-    return [*definitions, _function(label, source, "\n".join(lines))]
-
-
-def _trees(node: IntegerTreeTable, source: str, label: str) -> list[str]:
-    """Return the tables of all trees and the walk through them."""
-    width, n_trees = node.value.shape[1], len(node.root)
-    has_nodes, has_missing = len(node.column) > 0, len(node.default_left) > 0
-    tables = [array(f"{label}_root", node.root), array(f"{label}_value", node.value)]
-    if has_nodes:
-        fields = ["column", "cut", "left", "right", *(["default_left"] if has_missing else [])]
-        tables += [array(f"{label}_{field}", getattr(node, field)) for field in fields]
-    single_output = bool((node.output == node.output[0]).all())
-    if not single_output:
-        tables.append(array(f"{label}_output", node.output))
-    goes_left = f"code <= {label}_cut[node]"
-    if has_missing:
-        goes_left = f"(code == -32768 ? {label}_default_left[node] != 0 : {goes_left})"
-    walk = f"""\
-while (node >= 0) {{
-    const int32_t code = (int32_t)x[{label}_column[node]];
-    node = {goes_left} ? {label}_left[node] : {label}_right[node];
-}}
-"""
-    first = str(int(node.output[0])) if single_output else f"{label}_output[tree]"
-    if width == 1:
-        add = f"y[{first}] += {label}_value[~node];"
-    else:
-        base = f"{first} + " if first != "0" else ""
-        add = f"for (i = 0; i < {width}; i++) {{\n    y[{base}i] += {label}_value[~node * {width} + i];\n}}"
-    body = (
-        f"int32_t tree;\nint32_t i;\n{_store_each(node.n_outputs, '0')}\n"
-        f"for (tree = 0; tree < {n_trees}; tree++) {{\n    int32_t node = {label}_root[tree];\n"
-        f"{textwrap.indent(walk, '    ') if has_nodes else ''}{textwrap.indent(add, '    ')}\n}}"
-    )
-    return [*tables, _function(label, source, body if has_nodes else f"(void)x;\n{body}")]
+    return [*definitions, function(label, source, "\n".join(lines))]
 
 
 def _dense(node: IntegerDense, source: str, label: str) -> list[str]:
@@ -214,7 +170,7 @@ for (o = 0; o < {n_outputs}; o++) {{
     return [
         array(f"{label}_weight", node.weight),
         array(f"{label}_bias", node.bias),
-        _function(label, source, body),
+        function(label, source, body),
     ]
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ensemble_1d._compiler import compile_c, find_compiler
 from ensemble_1d.errors import CompilerError
 from ensemble_1d.export.c99 import c99_header
+from ensemble_1d.export.c99_trees import Layout
 from ensemble_1d.ir import Program
 from ensemble_1d.runtime import run_codes
 from ensemble_1d.runtime_integer import quantize
@@ -48,13 +49,16 @@ class CVerification:
         return f"{n_equal} of {self.n_rows} rows equal ({' '.join(self.compiler + self.flags)}){rest}"
 
 
-def verify_header(program: Program, X: npt.NDArray[np.float32], *, flags: Sequence[str] = ("-O2",)) -> CVerification:
+def verify_header(
+    program: Program, X: npt.NDArray[np.float32], *, flags: Sequence[str] = ("-O2",), layout: Layout = "size"
+) -> CVerification:
     """Compile the header of an integer program and compare codes, answers and probabilities with `runtime`.
 
     Args:
         program: An integer program.
         X: Rows of shape (n_samples, n_features), float32.
         flags: Compiler options beside the strict warnings.
+        layout: How trees are laid out.
 
     Returns:
         The comparison.
@@ -63,7 +67,7 @@ def verify_header(program: Program, X: npt.NDArray[np.float32], *, flags: Sequen
         CompilerError: If there is no compiler, it refuses the header, or the compiled program fails.
         InvalidProgramError: If the program is float.
     """
-    header = c99_header(program, "model")
+    header = c99_header(program, "model", layout)
     compiler = find_compiler()
     driver = files("ensemble_1d.export").joinpath("verify_driver.c").read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="ensemble-1d-") as folder:

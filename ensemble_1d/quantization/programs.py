@@ -13,6 +13,9 @@ from ensemble_1d.quantization.inputs import InputCodes, TreeUse, choose_codes
 from ensemble_1d.quantization.members import Context, scores_of
 from ensemble_1d.quantization.routes import feature_readers
 
+_COARSE_BITS = 8
+"""Modes of so many bits, or fewer, are for small devices: there trees read one byte a feature."""
+
 _BITS = {QuantizationMode.INT4: 4, QuantizationMode.INT8: 8, QuantizationMode.INT16: 16}
 
 
@@ -65,7 +68,8 @@ def quantize_program(program: Program, X: npt.NDArray[np.float32], mode: Quantiz
     members = list(feature_readers(program.root, features))
     tables = [TreeUse(step, each[step.feature]) for steps, each in members if isinstance(step := steps[0], TreeTable)]
     networks = [each for steps, each in members if not isinstance(steps[0], TreeTable)]
-    codes = choose_codes(X, tables, np.concatenate(networks) if networks else np.empty(0, np.int64))
+    network_features = np.concatenate(networks) if networks else np.empty(0, np.int64)
+    codes = choose_codes(X, tables, network_features, is_coarse=bits <= _COARSE_BITS)
     splits = iter(zip(codes.column, codes.cut, strict=True))
     context = Context(codes.node, splits, X, bits, is_regression=program.task == "regression")
     body: tuple[Node, ...]
