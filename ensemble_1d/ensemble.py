@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import joblib
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ensemble_1d._callbacks import CallbackSupport, FitCallbacks, with_callbacks
@@ -19,10 +18,11 @@ from ensemble_1d.combination import (
     make_combination,
     member_weights,
 )
-from ensemble_1d.errors import InvalidInputError, UnsupportedModelError
-from ensemble_1d.ir import Chain, Node, Select
+from ensemble_1d.errors import InvalidInputError
+from ensemble_1d.fitted_members import FittedMember, member_node, member_output, out_of_fold
+from ensemble_1d.ir import Node
 from ensemble_1d.leaderboard import Entry, Leaderboard, ranked
-from ensemble_1d.member_fitting import FittedMember, OnError, TrainingRows, fit_members, member_output
+from ensemble_1d.member_fitting import OnError, TrainingRows, fit_members
 from ensemble_1d.members import (
     WHOLE,
     Member,
@@ -30,21 +30,19 @@ from ensemble_1d.members import (
     accepts_missing,
     check_probabilities,
     checked_model,
+    drawn_seeds,
     is_dropped,
     member_columns,
     named_models,
     prefit_names,
 )
 from ensemble_1d.models.base import BaseModel, Floats32, Floats64, Task, restored_on_failure, undone_on_failure
-from ensemble_1d.models.class_columns import aligned_node
 from ensemble_1d.named_models_estimator import NamedModelsEstimator
-from ensemble_1d.out_of_fold import OutOfFold, Splits, fold_splits, held_rows
+from ensemble_1d.out_of_fold import OutOfFold, Splits, fold_splits
 from ensemble_1d.progress import Progress
 
 if TYPE_CHECKING:
     from sklearn.model_selection import BaseCrossValidator
-
-_SEEDS = 2**31 - 1
 
 
 class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
@@ -224,7 +222,7 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
             self.prefit, self.weights = sorted(fitted), self.weights if weights is None else weights
             self._check_parameters()
             listed = self._listed()
-            _, *seeds = _drawn_seeds(self.random_state, 1 + len(listed))
+            _, *seeds = drawn_seeds(self.random_state, 1 + len(listed))
             member = self._members(listed, seeds)[-1]
             failures = self.failures_
             added = self._fitted([member], self._training_rows(rows, target, weight), FitCallbacks(None, X, y))
@@ -355,7 +353,7 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
         """Fit the members on the rows and the labels as given, and on the folds if something learns from them."""
         self._check_parameters()
         listed = self._listed()
-        fold_seed, *seeds = _drawn_seeds(self.random_state, 1 + len(listed))
+        fold_seed, *seeds = drawn_seeds(self.random_state, 1 + len(listed))
         members = self._members(listed, seeds)
         is_classification = self.task == "classification"
         self._data_hash = joblib.hash([X, y, sample_weight])
@@ -430,15 +428,9 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
         self.members_ = {member.name: member.model for member in fitted}
         self._out_of_fold: OutOfFold | None = None
         if self._splits:
-            held = held_rows(self._splits)
-            self.oof_coverage_ = len(held) / len(X)
-            self._out_of_fold = OutOfFold(
-                outputs=np.stack([member.held_output for member in fitted if member.held_output is not None]),
-                target=y[held],
-                fold=np.repeat(np.arange(len(self._splits)), [len(test) for _, test in self._splits]),
-                sample_weight=None if sample_weight is None else sample_weight[held],
-                features=X[held] if self.passthrough else None,
-            )
+            features = X if self.passthrough else None
+            self._out_of_fold = out_of_fold(fitted, self._splits, y, sample_weight, features=features)
+            self.oof_coverage_ = len(self._out_of_fold.target) / len(X)
         self._learn(self.combine, self.weights, calibrate=self.calibrate, passthrough=self.passthrough)
 
     def _learn(self, combine: str, weights: Any, *, calibrate: bool, passthrough: bool) -> None:
@@ -493,22 +485,8 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
     def _lower(self) -> Node:
         """Return the combination of the members' nodes."""
         classes = self.classes_ if self.task == "classification" else None
-        nodes: list[Node] = []
-        for member in self._fitted_members:
-            try:
-                node = aligned_node(member.model._lower(), getattr(member.model, "classes_", None), classes)
-            except UnsupportedModelError as error:
-                raise UnsupportedModelError(f"member {member.name!r}: {error}") from error
-            nodes.append(node if member.columns is None else Chain(steps=(Select(column=member.columns), node)))
+        nodes = [member_node(member, classes) for member in self._fitted_members]
         return combination_node(self._combination, nodes, list(self.members_))
-
-
-def _drawn_seeds(random_state: "int | np.random.RandomState | None", n_seeds: int) -> list[int | None]:
-    """Return seeds, or as many times None."""
-    if random_state is None:
-        return [None] * n_seeds
-    rng = check_random_state(random_state)
-    return [rng.randint(_SEEDS) for _ in range(n_seeds)]
 
 
 def _timed(call: Callable[..., Floats64], *arguments: Any) -> tuple[Floats64, float]:

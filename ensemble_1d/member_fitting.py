@@ -16,7 +16,8 @@ from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from ensemble_1d.errors import InvalidInputError
-from ensemble_1d.members import Columns, Member, adopted
+from ensemble_1d.fitted_members import FittedMember, member_output
+from ensemble_1d.members import Columns, Member, adopted, drawn_seeds
 from ensemble_1d.models.base import BaseModel, Floats32, Floats64
 from ensemble_1d.models.class_columns import aligned_output
 from ensemble_1d.models.fold_average import fold_average
@@ -43,27 +44,6 @@ class TrainingRows:
     labels: npt.NDArray[Any]
     sample_weight: Floats64 | None
     classes: npt.NDArray[Any] | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FittedMember:
-    """One member after the fit.
-
-    Attributes:
-        name: Its name.
-        model: The fitted model.
-        columns: The features it sees, or None for all.
-        fit_seconds: Time of all its fits together, in seconds.
-        held_output: What it says of the held-out rows of all folds, fold after fold; None without folds.
-        predict_seconds: Time it took to say so, in seconds; None without folds.
-    """
-
-    name: str
-    model: BaseModel
-    columns: Columns | None
-    fit_seconds: float
-    held_output: Floats64 | None
-    predict_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,7 +106,8 @@ def fit_members(
         rule = "they are fitted with equal weights"
         warnings.warn(f"sample_weight does not reach {unweighted}, whose fit takes none; {rule}", stacklevel=4)
     everyone = list(enumerate(members))
-    seeds = [_seeds(member.seed, 1 + len(splits)) for member in members]
+    # First the seed of the fit on all rows, then those of the folds.
+    seeds = [drawn_seeds(member.seed, 1 + len(splits)) for member in members]
     unfitted = [(i, member) for i, member in everyone if not member.is_fitted]
     by_fold = [
         _task(
@@ -167,14 +148,6 @@ def fit_members(
             raise InvalidInputError(f"no member could be fitted: {last_lines}")
         warnings.warn(f"dropped members whose fit failed: {last_lines}", FitFailedWarning, stacklevel=4)
     return fitted, failures
-
-
-def _seeds(seed: int | None, n_fits: int) -> list[int | None]:
-    """Return a seed for each fit of one member: first that of all rows, then those of the folds."""
-    if seed is None:
-        return [None] * n_fits
-    rng = np.random.RandomState(seed)
-    return [rng.randint(2**31 - 1) for _ in range(n_fits)]
 
 
 def _task(
@@ -380,19 +353,3 @@ def _finished(
     model = fold_average(models, like=member.model, classes=rows.classes) if average else models[0]
     fit_seconds = sum(outcome.fit_seconds for outcome in outcomes)
     return FittedMember(member.name, model, member.columns, fit_seconds, held_output, predict_seconds)
-
-
-def member_output(model: BaseModel, columns: Columns | None, X: Floats32, classes: npt.NDArray[Any] | None) -> Floats64:
-    """Return what a fitted member says of checked rows, with one column for each class.
-
-    Args:
-        model: The fitted model.
-        columns: The features it sees, or None for all.
-        X: Of shape (n_samples, n_features), float32.
-        classes: The ensemble's labels, or None for regression.
-
-    Returns:
-        Of shape (n_samples, n_outputs).
-    """
-    seen = X if columns is None else np.ascontiguousarray(X[:, columns])
-    return aligned_output(model._predict_backend(seen), getattr(model, "classes_", None), classes)

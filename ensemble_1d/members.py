@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import get_tags
+from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ensemble_1d.errors import InvalidInputError
@@ -49,6 +49,19 @@ class Member:
     def takes_weights(self) -> bool:
         """Whether sample weights reach the model."""
         return bool(getattr(self.model, "takes_weights", True))
+
+
+def drawn_seeds(random_state: "int | np.random.RandomState | None", n_seeds: int) -> list[int | None]:
+    """Return seeds, or as many times None where none are wanted.
+
+    Args:
+        random_state: Where they are drawn from; None leaves what follows random.
+        n_seeds: How many.
+    """
+    if random_state is None:
+        return [None] * n_seeds
+    rng = check_random_state(random_state)
+    return [rng.randint(2**31 - 1) for _ in range(n_seeds)]
 
 
 def named_models(models: object) -> NamedModels:
