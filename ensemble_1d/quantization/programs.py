@@ -9,7 +9,8 @@ from ensemble_1d.errors import InvalidInputError, UnsupportedModelError
 from ensemble_1d.ir import PROBABILITY_BITS, Chain, Dequantize, Node, Program, Requantize, TreeTable
 from ensemble_1d.quantization.arrays import QuantizationMode
 from ensemble_1d.quantization.common_scales import as_probabilities, as_values, value_scale
-from ensemble_1d.quantization.inputs import InputCodes, TreeUse, choose_codes
+from ensemble_1d.quantization.cuts import TreeUse
+from ensemble_1d.quantization.inputs import InputCodes, choose_codes
 from ensemble_1d.quantization.members import Context, scores_of
 from ensemble_1d.quantization.routes import feature_readers
 
