@@ -96,6 +96,8 @@ class Predictor:
         mode: QuantizationMode | str = "int8",
         X_calibration: npt.ArrayLike | None = None,
         y_calibration: npt.ArrayLike | None = None,
+        *,
+        compact: bool = False,
     ) -> "Predictor":
         """Return this float program in integers.
 
@@ -104,6 +106,8 @@ class Predictor:
             X_calibration: Rows that show the range of each feature, of shape (n_samples, n_features). If they hold
                 NaN, the integer program has a code for missing values.
             y_calibration: Their labels or values, for the scores in the report; optional.
+            compact: Whether the cuts of trees move, within the gaps between calibration rows, to grids that one byte a
+                feature tells apart: less flash, and unseen rows close to a threshold may go the other way.
 
         Returns:
             A Predictor of the integer program, whose `report` was measured on the calibration rows.
@@ -115,7 +119,7 @@ class Predictor:
         if X_calibration is None:
             raise InvalidInputError("quantize needs X_calibration: rows that show the range of each feature")
         rows = self._rows(X_calibration, "quantize")
-        done = quantize_program(self.program, rows, mode)
+        done = quantize_program(self.program, rows, mode, compact=compact)
         report = measure(
             done.program,
             self.program,

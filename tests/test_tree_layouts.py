@@ -193,7 +193,7 @@ def test_both_layouts_equal_the_runtime(layout, data):
 
 def test_layouts_are_chosen_by_name(multiclass):
     """The size layout is the default, smaller, and as equal as the plain one; another name is refused."""
-    model = RandomForestModel(n_estimators=20, random_state=0).fit(multiclass.X, multiclass.y)
+    model = RandomForestModel(n_estimators=100, random_state=0).fit(multiclass.X, multiclass.y)
     predictor = model.quantize("int8", multiclass.X)
     assert isinstance(predictor, Predictor)
     plain, size = predictor.c_source(layout="plain"), predictor.c_source()
@@ -206,16 +206,17 @@ def test_layouts_are_chosen_by_name(multiclass):
         predictor.c_source(layout="fast")
 
 
-def test_cuts_of_eight_bit_trees_lie_on_grids(multiclass):
+def test_compact_cuts_lie_on_grids(multiclass):
     """On few features of small models most splits read a shifted column, and no calibration row changes sides."""
     model = RandomForestModel(n_estimators=10, max_depth=4, random_state=0).fit(multiclass.X, multiclass.y)
-    predictor = model.quantize("int8", multiclass.X)
+    predictor = model.quantize("int8", multiclass.X, compact=True)
     (table,) = (node for node in descendants(predictor.program.root) if isinstance(node, IntegerTreeTable))
     codes = tree_codes(table)
     is_shifted = np.array([not len(column.cuts) for column in codes.columns])
     assert is_shifted[codes.column].mean() > 0.8
     assert predictor.report.n_inexact_splits == 0
-    fine = model.quantize("int16", multiclass.X)
+    assert predictor.verify_c(multiclass.X).n_different == 0
+    fine = model.quantize("int8", multiclass.X)
     (exact,) = (node for node in descendants(fine.program.root) if isinstance(node, IntegerTreeTable))
     assert not np.array_equal(exact.cut, table.cut)
 

@@ -246,6 +246,8 @@ class BaseModel(BaseEstimator, ABC):
         mode: "QuantizationMode | str" = "int8",
         X_calibration: npt.ArrayLike | None = None,
         y_calibration: npt.ArrayLike | None = None,
+        *,
+        compact: bool = False,
     ) -> Predictor:
         """Return the fitted model in integers.
 
@@ -254,6 +256,8 @@ class BaseModel(BaseEstimator, ABC):
             X_calibration: Rows that show the range of each feature, of shape (n_samples, n_features); best the
                 training rows. If they hold NaN, the integer model has a code for missing values.
             y_calibration: Their labels or values, for the accuracy in the report; optional.
+            compact: Whether the cuts of trees move, within the gaps between calibration rows, to grids that one byte a
+                feature tells apart: less flash, and unseen rows close to a threshold may go the other way.
 
         Returns:
             A Predictor of an integer program, with `report`, `quantize_input`, `export_c` and `verify_c`.
@@ -263,7 +267,7 @@ class BaseModel(BaseEstimator, ABC):
             NotFittedError: If the model is not fitted.
             UnsupportedModelError: If the model has no integer form.
         """
-        return Predictor(self.program()).quantize(mode, X_calibration, y_calibration)
+        return Predictor(self.program()).quantize(mode, X_calibration, y_calibration, compact=compact)
 
     def _predict_rows(self, X: npt.ArrayLike) -> Floats64:
         """Return the backend's output for rows checked against the fit."""

@@ -46,7 +46,7 @@ def choose_codes(
     tables: Sequence[TreeUse],
     network_features: npt.NDArray[np.int64],
     *,
-    is_coarse: bool = False,
+    compact: bool = False,
 ) -> InputCodes:
     """Choose a code for every feature, so that trees decide as before and networks see every value.
 
@@ -59,7 +59,7 @@ def choose_codes(
         X: Calibration rows of shape (n_samples, n_features), float32, NaN for missing.
         tables: The tree tables.
         network_features: Features that a network reads.
-        is_coarse: Whether cuts keep to a grid of up to 255 steps for each feature wherever their gaps allow it: trees
+        compact: Whether cuts keep to a grid of up to 255 steps for each feature wherever their gaps allow it: trees
             then read one byte a feature on a device.
 
     Returns:
@@ -71,7 +71,7 @@ def choose_codes(
     gaps = [gaps_of(use, X, codes, affine) for use in tables]
     collapsed = [gap.is_empty for gap in gaps]
     cuts = [gap.clipped(gap.natural) for gap in gaps]
-    if is_coarse and tables:
+    if compact and tables:
         cuts = cuts_on_grids(tables, gaps)
     ranked = {
         (int(feature), use.side)

@@ -14,9 +14,6 @@ from ensemble_1d.quantization.inputs import InputCodes, choose_codes
 from ensemble_1d.quantization.members import Context, scores_of
 from ensemble_1d.quantization.routes import feature_readers
 
-_COARSE_BITS = 8
-"""Modes of so many bits, or fewer, are for small devices: there trees read one byte a feature."""
-
 _BITS = {QuantizationMode.INT4: 4, QuantizationMode.INT8: 8, QuantizationMode.INT16: 16}
 
 
@@ -46,7 +43,9 @@ def bits_of_mode(mode: QuantizationMode | str) -> int:
         raise InvalidInputError(f"mode={mode!r} quantizes no program; use one of {known}") from None
 
 
-def quantize_program(program: Program, X: npt.NDArray[np.float32], mode: QuantizationMode | str) -> QuantizedProgram:
+def quantize_program(
+    program: Program, X: npt.NDArray[np.float32], mode: QuantizationMode | str, *, compact: bool = False
+) -> QuantizedProgram:
     """Return `program` in integers: exact splits, few-bit leaves and weights, fixed-point combination.
 
     Args:
@@ -54,6 +53,7 @@ def quantize_program(program: Program, X: npt.NDArray[np.float32], mode: Quantiz
         X: Calibration rows of shape (n_samples, n_features), float32, NaN where the program accepts missing values.
             Their ranges become the ranges of the input codes and of the activations.
         mode: "int8", "int16" or "int4": the bits of leaves and weights.
+        compact: Whether cuts move, within the gaps of the calibration rows, to grids that one byte a feature holds.
 
     Returns:
         The integer program and its input codes.
@@ -70,7 +70,7 @@ def quantize_program(program: Program, X: npt.NDArray[np.float32], mode: Quantiz
     tables = [TreeUse(step, each[step.feature]) for steps, each in members if isinstance(step := steps[0], TreeTable)]
     networks = [each for steps, each in members if not isinstance(steps[0], TreeTable)]
     network_features = np.concatenate(networks) if networks else np.empty(0, np.int64)
-    codes = choose_codes(X, tables, network_features, is_coarse=bits <= _COARSE_BITS)
+    codes = choose_codes(X, tables, network_features, compact=compact)
     splits = iter(zip(codes.column, codes.cut, strict=True))
     context = Context(codes.node, splits, X, bits, is_regression=program.task == "regression")
     body: tuple[Node, ...]
