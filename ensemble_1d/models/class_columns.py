@@ -1,4 +1,4 @@
-"""Class columns: the output of a model that knows fewer classes, moved to the columns of all classes."""
+"""Class columns: the output of a model that knows other classes, moved to the columns of those that are asked for."""
 
 from typing import Any
 
@@ -16,23 +16,25 @@ def aligned_output(output: Floats64, known: Labels | None, classes: Labels | Non
 
     Args:
         output: Of shape (n_samples, n_known), or values.
-        known: The model's labels, sorted and all among `classes`; None for regression.
-        classes: All labels, sorted; None for regression.
+        known: The model's labels, sorted; None for regression. Those that are not among `classes` are left out.
+        classes: The labels asked for, sorted; None for regression.
 
     Returns:
         Of shape (n_samples, n_classes), or the values.
     """
-    if known is None or classes is None or len(known) == len(classes):
+    if known is None or classes is None or np.array_equal(known, classes):
         return output
     aligned = np.zeros((len(output), len(classes)))
-    aligned[:, np.searchsorted(classes, known)] = output
+    _, places, columns = np.intersect1d(classes, known, assume_unique=True, return_indices=True)
+    aligned[:, places] = output[:, columns]
     return aligned
 
 
 def aligned_node(node: Node, known: Labels | None, classes: Labels | None) -> Node:
     """Return the node followed by one that does what `aligned_output` does."""
-    if known is None or classes is None or len(known) == len(classes):
+    if known is None or classes is None or np.array_equal(known, classes):
         return node
     weight = np.zeros((len(classes), len(known)), np.float32)
-    weight[np.searchsorted(classes, known), np.arange(len(known))] = 1
+    _, places, columns = np.intersect1d(classes, known, assume_unique=True, return_indices=True)
+    weight[places, columns] = 1
     return Chain(steps=(node, Dense(weight=weight, bias=np.zeros(len(classes), np.float32), activation="identity")))
