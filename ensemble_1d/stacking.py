@@ -75,13 +75,13 @@ def stacked(predictions: OutOfFold) -> MetaModel:
     features = predictions.features
     mean = scale = None
     parts = [_inputs(each, is_classification=predictions.is_classification) for each in predictions.outputs]
-    if features is not None:
-        mean = features.mean(axis=0, dtype=np.float64)
-        deviation = features.std(axis=0, dtype=np.float64)
-        scale = 1 / np.where(deviation > 1e-6 * np.abs(mean) + 1e-30, deviation, np.inf)
     n_rows = len(predictions.target)
     given = predictions.sample_weight
     weight = np.ones(n_rows) if given is None else given * (n_rows / given.sum())
+    if features is not None:
+        mean = np.average(features, axis=0, weights=weight)
+        deviation = np.sqrt(np.average((features - mean) ** 2, axis=0, weights=weight))
+        scale = 1 / np.where(deviation > 1e-6 * np.abs(mean) + 1e-30, deviation, np.inf)
     center, unit = 0.0, 1.0
     if predictions.is_classification:
         truth = np.eye(predictions.outputs.shape[2])[predictions.target]

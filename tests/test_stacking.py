@@ -55,9 +55,15 @@ def centred(predictions):
     inputs = np.hstack(logs - logs.mean(axis=2, keepdims=True))
     if predictions.features is None:
         return inputs
-    deviation = predictions.features.std(axis=0, dtype=np.float64)
-    shifted = predictions.features - predictions.features.mean(axis=0, dtype=np.float64)
+    shifted, deviation = shifted_features(predictions)
     return np.hstack([inputs, np.where(deviation > 1e-6, shifted / np.where(deviation > 0, deviation, 1), 0)])
+
+
+def shifted_features(predictions):
+    """Return the features less their weighted mean, and their weighted deviations."""
+    weight = weights_of(predictions)
+    shifted = predictions.features - np.average(predictions.features, axis=0, weights=weight)
+    return shifted, np.sqrt(np.average(shifted**2, axis=0, weights=weight))
 
 
 def weights_of(predictions):
@@ -127,8 +133,8 @@ def test_values_are_the_solution_of_the_penalised_problem(monkeypatch, featured,
     inputs = (np.hstack(predictions.outputs) - center) / unit
     prior = optimized_weights(predictions)
     if featured:
-        shifted = predictions.features - predictions.features.mean(axis=0, dtype=np.float64)
-        inputs = np.hstack([inputs, shifted[:, :2] / predictions.features.std(axis=0, dtype=np.float64)[:2]])
+        shifted, deviation = shifted_features(predictions)
+        inputs = np.hstack([inputs, shifted[:, :2] / deviation[:2]])
         prior = np.append(prior, [0, 0])
     truth = (target - center) / unit
     # Augmented rows hold the penalty, so that plain least squares solves the penalised problem.
@@ -276,3 +282,22 @@ def test_a_constant_target_is_learned(constant):
     """Where all values are equal, so are the predictions."""
     predictions = replace(values(), target=np.full(80, constant), outputs=np.full((3, 80, 1), constant))
     np.testing.assert_allclose(score_of(stacked(predictions), predictions), constant, atol=1e-5)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_features_are_standardised_by_the_rows_that_count(task):
+    """Rows of weight zero change neither the scale of features that pass through nor a coefficient."""
+    rng = np.random.default_rng(0)
+    n_rows = 60
+    is_classification = task == "classification"
+    outputs = rng.dirichlet(np.ones(3), (2, n_rows)) if is_classification else rng.normal(size=(2, n_rows, 1))
+    target = rng.integers(0, 3, n_rows) if is_classification else rng.normal(size=n_rows)
+    features = rng.normal(3, 50, (n_rows, 2)).astype(np.float32)
+    weight = np.where(np.arange(n_rows) < 40, 1.0, 0.0)
+    fold = np.arange(n_rows) % 2
+    features[40:] *= 1e4
+    some = slice(0, 40)
+    whole = stacked(OutOfFold(outputs, target, fold, weight, features))
+    part = stacked(OutOfFold(outputs[:, some], target[some], fold[some], weight[some], features[some]))
+    np.testing.assert_allclose(whole.feature_mean, part.feature_mean, rtol=1e-6)
+    np.testing.assert_allclose(whole.feature_scale, part.feature_scale, rtol=1e-6)
