@@ -261,12 +261,12 @@ def test_reliability_of_an_ensemble_draws_each_member(ensemble, words):
 
 
 def test_reliability_reads_the_classes_of_each_member(ensemble, words):
-    """A member whose two classes are swapped is wrong where it was right, and its neighbours stay."""
-    whole, first, second, third = curves(plot_reliability(ensemble, words.X, words.y))
+    """A member whose two classes are swapped is wrong where it was right, and the other members stay."""
+    _, first, second, third = curves(plot_reliability(ensemble, words.X, words.y))
     swapped = ensemble_of(words)
     swapped.members_["second"].classes_ = swapped.classes_[::-1]
-    drawn = curves(plot_reliability(swapped, words.X, words.y))
-    for points, expected in zip(drawn, (whole, first, np.abs([0, 1] - second), third), strict=True):
+    _, *drawn = curves(plot_reliability(swapped, words.X, words.y))
+    for points, expected in zip(drawn, (first, np.abs([0, 1] - second), third), strict=True):
         assert points == pytest.approx(expected)
 
 
