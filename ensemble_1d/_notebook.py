@@ -14,5 +14,5 @@ def visual_block(estimators: Sequence[Any], names: Sequence[str]) -> Any:
     try:
         from sklearn.utils._repr_html.estimator import _VisualBlock  # noqa: PLC0415 -- only notebooks need it
     except ImportError:  # Before scikit-learn 1.7 it stood elsewhere.
-        from sklearn.utils._estimator_html_repr import _VisualBlock  # noqa: PLC0415
+        from sklearn.utils._estimator_html_repr import _VisualBlock  # noqa: PLC0415 -- see above
     return _VisualBlock("parallel", list(estimators), names=list(names))

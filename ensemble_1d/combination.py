@@ -197,20 +197,19 @@ def combined_output(combination: Combination, outputs: Sequence[Floats64], X: np
         return combine_outputs(combination.node_rule, combination.weights, columns)
     if combination.features is not None:
         columns.append(np.asarray(evaluate(combination.features, X)))
-    combined: npt.NDArray[Any] = np.hstack(columns)
-    for node in combination.layer:
-        combined = evaluate(node, combined)
-    return combined
+    return _through(combination.layer, np.hstack(columns))
 
 
 def _stepped(steps: Sequence[tuple[Node, ...]], outputs: Iterable[Floats64]) -> list[npt.NDArray[Any]]:
     """Return each member's output after its steps."""
-    stepped = []
-    for nodes, output in zip(steps, outputs, strict=True):
-        for node in nodes:
-            output = evaluate(node, output)  # noqa: PLW2901
-        stepped.append(output)
-    return stepped
+    return [_through(nodes, output) for nodes, output in zip(steps, outputs, strict=True)]
+
+
+def _through(nodes: Sequence[Node], columns: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return what nodes, one after another, make of columns that are computed already."""
+    for node in nodes:
+        columns = evaluate(node, columns)
+    return columns
 
 
 def _shares(meta: MetaModel, n_members: int) -> Floats64:

@@ -49,9 +49,10 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
     """Models of any kind behind one estimator, one Program and one C header.
 
     The default rule, "stacking", was chosen by measurement: over the classification sets of
-    `benchmarks/bench_combination.py` it has the best mean rank in accuracy and in log loss of all rules here, of
-    scikit-learn's VotingClassifier and StackingClassifier and of the best single member. It fits each member once for
-    each fold and once more; "soft" and "hard" fit it once.
+    `benchmarks/bench_combination.py` it has the best mean rank in accuracy and in log loss of the rules here, without
+    `calibrate`, of scikit-learn's VotingClassifier and StackingClassifier and of the best single member. With
+    `calibrate=True` it was a little better still. It fits each member once for each fold and once more; "soft" and
+    "hard" fit it once.
 
     Args:
         models: Models, or (name, model) pairs; they are cloned, never changed. Any classifier or regressor of
@@ -170,7 +171,7 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
         callbacks = FitCallbacks(self, X, y)
         with restored_on_failure(self):
             rows, target, weights = self._begin_fit(X, y, sample_weight)
-            self._fit_members(rows, target, weights, groups, callbacks)
+            self._fit_backend(rows, target, weights, groups=groups, finished=callbacks.finished)
         callbacks.end()
         return self
 
@@ -224,9 +225,7 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
             listed = self._listed()
             _, *seeds = drawn_seeds(self.random_state, 1 + len(listed))
             member = self._members(listed, seeds)[-1]
-            failures = self.failures_
-            added = self._fitted([member], self._training_rows(rows, target, weight), FitCallbacks(None, X, y))
-            self.failures_ = failures
+            added, _ = self._fitted([member], self._training_rows(rows, target, weight))
             self._assemble([*self._fitted_members, *added], rows, target, weight)
         return self
 
@@ -338,17 +337,14 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
         entries.append(Entry(WHOLE, self, None, fit_seconds, total, whole))
         return ranked(entries, lambda output: self._metrics(output, truth), task=self.task)
 
-    def _fit_backend(self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None) -> None:
-        """Fit the members without groups."""
-        self._fit_members(X, y, sample_weight, None, FitCallbacks(None, X, y))
-
-    def _fit_members(
+    def _fit_backend(
         self,
         X: Floats32,
         y: npt.NDArray[Any],
         sample_weight: Floats64 | None,
-        groups: npt.ArrayLike | None,
-        callbacks: FitCallbacks,
+        *,
+        groups: npt.ArrayLike | None = None,
+        finished: Callable[[str], None] | None = None,
     ) -> None:
         """Fit the members on the rows and the labels as given, and on the folds if something learns from them."""
         self._check_parameters()
@@ -363,7 +359,7 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
             self._splits = fold_splits(
                 self.cv, X, y, groups, rows=rows, is_classification=is_classification, seed=fold_seed
             )
-        fitted = self._fitted(members, self._training_rows(X, y, sample_weight), callbacks)
+        fitted, self.failures_ = self._fitted(members, self._training_rows(X, y, sample_weight), finished)
         self._assemble(fitted, X, y, sample_weight)
 
     def _check_parameters(self) -> None:
@@ -399,17 +395,20 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
         classes = self.classes_ if self.task == "classification" else None
         return TrainingRows(X, y if classes is None else classes[y], sample_weight, classes)
 
-    def _fitted(self, members: list[Member], rows: TrainingRows, callbacks: FitCallbacks) -> list[FittedMember]:
-        """Return the fitted members, and set `failures_`."""
+    def _fitted(
+        self, members: list[Member], rows: TrainingRows, finished: Callable[[str], None] | None = None
+    ) -> tuple[list[FittedMember], dict[str, str]]:
+        """Return the fitted members, and the tracebacks of those that failed; `finished` hears of each fit."""
         average = self.refit == "average"
         n_fits = sum(len(self._splits) + (not average) for member in members if not member.is_fitted)
         with Progress(n_fits, is_shown=bool(self.verbose)) as progress:
 
             def notify(label: str, seconds: float) -> None:
                 progress.finished(label, seconds)
-                callbacks.finished(label)
+                if finished is not None:
+                    finished(label)
 
-            fitted, self.failures_ = fit_members(
+            return fit_members(
                 members,
                 rows,
                 self._splits,
@@ -418,7 +417,6 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
                 on_error=self.on_error,
                 notify=notify,
             )
-        return fitted
 
     def _assemble(
         self, fitted: list[FittedMember], X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None

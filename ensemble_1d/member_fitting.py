@@ -19,7 +19,7 @@ from ensemble_1d.errors import InvalidInputError
 from ensemble_1d.fitted_members import FittedMember, member_output
 from ensemble_1d.members import Columns, Member, adopted, drawn_seeds
 from ensemble_1d.models.base import BaseModel, Floats32, Floats64
-from ensemble_1d.models.class_columns import aligned_output
+from ensemble_1d.models.early_stopping import EarlyStoppingModel
 from ensemble_1d.models.fold_average import fold_average
 from ensemble_1d.out_of_fold import Splits, held_rows
 from ensemble_1d.thread_budget import with_threads, workers_and_threads
@@ -168,7 +168,7 @@ def _task(
 
 def _stops_early(model: BaseModel) -> bool:
     """Return whether the model takes held-out rows that tell it when to stop."""
-    return bool(getattr(model, "early_stopping", False)) and hasattr(model, "_rounds_parameter")
+    return isinstance(model, EarlyStoppingModel) and bool(model.early_stopping)
 
 
 def _for_mean_iteration(task: _Task, outcomes: Sequence[_Outcome]) -> _Task | None:
@@ -266,9 +266,11 @@ def _fitted(tasks: Sequence[_Task], rows: TrainingRows, n_threads: int) -> list[
     X, columns = rows.X, tasks[0].columns
     if columns is not None:
         X = np.ascontiguousarray(X[:, columns])
-    learnable = [task for task in tasks if _is_learnable(task, rows)]
-    models = [with_threads(task.model, n_threads) for task in learnable]
-    arguments = [_fit_arguments(task, rows, X) for task in learnable]
+    seen = [_seen(task, rows) for task in tasks]
+    is_learnable = [labels is None or len(labels) > 1 for labels in seen]
+    learnable = [(task, labels) for task, labels, good in zip(tasks, seen, is_learnable, strict=True) if good]
+    models = [with_threads(task.model, n_threads) for task, _ in learnable]
+    arguments = [_fit_arguments(task, rows, X, labels) for task, labels in learnable]
     began = time.perf_counter()
     if len(models) > 1:
         type(models[0]).fit_together(models, arguments)
@@ -276,13 +278,10 @@ def _fitted(tasks: Sequence[_Task], rows: TrainingRows, n_threads: int) -> list[
         for model, each in zip(models, arguments, strict=True):
             model.fit(**each)
     fit_seconds = (time.perf_counter() - began) / max(len(models), 1)
-    return [_answer(task, rows, X, fit_seconds, is_fitted=task in learnable) for task in tasks]
-
-
-def _is_learnable(task: _Task, rows: TrainingRows) -> bool:
-    """Return whether the task is trained on more than one class, or on values."""
-    seen = _seen(task, rows)
-    return seen is None or len(seen) > 1
+    return [
+        _answer(task, rows, X, fit_seconds) if good else _constant(task, rows, labels)
+        for task, labels, good in zip(tasks, seen, is_learnable, strict=True)
+    ]
 
 
 def _seen(task: _Task, rows: TrainingRows) -> npt.NDArray[Any] | None:
@@ -292,14 +291,13 @@ def _seen(task: _Task, rows: TrainingRows) -> npt.NDArray[Any] | None:
     return rows.classes if task.fold is None else np.unique(rows.labels[task.fold[0]])
 
 
-def _fit_arguments(task: _Task, rows: TrainingRows, X: Floats32) -> dict[str, Any]:
-    """Return what `fit` is given."""
+def _fit_arguments(task: _Task, rows: TrainingRows, X: Floats32, seen: npt.NDArray[Any] | None) -> dict[str, Any]:
+    """Return what `fit` is given; `seen` are the labels that the task is trained on."""
     weight = rows.sample_weight
     if task.fold is None:
         return {"X": X, "y": rows.labels, "sample_weight": weight}
     train, held = task.fold
     given = {"X": X[train], "y": rows.labels[train], "sample_weight": None if weight is None else weight[train]}
-    seen = _seen(task, rows)
     # Rows of classes that the training rows lack tell nothing of when to stop: the model then holds out its own.
     if _stops_early(task.model) and (seen is None or np.isin(rows.labels[held], seen).any()):
         given |= {"X_val": X[held], "y_val": rows.labels[held]}
@@ -307,17 +305,19 @@ def _fit_arguments(task: _Task, rows: TrainingRows, X: Floats32) -> dict[str, An
     return given
 
 
-def _answer(task: _Task, rows: TrainingRows, X: Floats32, fit_seconds: float, *, is_fitted: bool) -> _Outcome:
+def _constant(task: _Task, rows: TrainingRows, seen: npt.NDArray[Any] | None) -> _Outcome:
+    """Return the only answer that a fold can give whose training rows hold one class."""
+    n_held = 0 if task.fold is None else len(task.fold[1])
+    return _Outcome(output=np.tile(np.asarray(rows.classes == seen, np.float64), (n_held, 1)))
+
+
+def _answer(task: _Task, rows: TrainingRows, X: Floats32, fit_seconds: float) -> _Outcome:
     """Return what a fitted model says of the rows that its fold holds out."""
     if task.fold is None:
         return _Outcome(model=task.model, fit_seconds=fit_seconds)
-    seen, (_, held) = _seen(task, rows), task.fold
-    if not is_fitted:
-        # Of one class alone there is nothing to learn, and only one answer.
-        constant = np.asarray(rows.classes == seen, np.float64)
-        return _Outcome(output=np.tile(constant, (len(held), 1)))
+    _, held = task.fold
     began = time.perf_counter()
-    output = aligned_output(task.model._predict_backend(X[held]), seen, rows.classes)
+    output = member_output(task.model, None, X[held], rows.classes)
     return _Outcome(
         model=task.model if task.keeps_model else None,
         output=output,

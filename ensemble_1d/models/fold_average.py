@@ -36,6 +36,7 @@ class FoldAverage(BaseModel):
         """Whether NaN is a value to every model."""
         return all(model._accepts_missing for model in self.models)
 
+    # The arguments are those of every model; there is nothing to fit with them.
     def _fit_backend(self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None) -> None:  # noqa: ARG002
         """Refuse: the folds are the ensemble's."""
         raise UnsupportedModelError("FoldAverage is made by an ensemble from its folds; fit Ensemble(refit='average')")
