@@ -73,38 +73,37 @@ class EarlyStoppingModel(BaseModel):
         """
         validation = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
         with restored_on_failure(self):
-            self._fit_rounds(*self._prepared(X, y, sample_weight, **validation))
+            self._fit_backend(*self._checked_fit(X, y, sample_weight, **validation))
         return self
 
-    def _prepared(
+    def _checked_fit(
         self,
         X: npt.ArrayLike,
         y: npt.ArrayLike,
         sample_weight: npt.ArrayLike | None = None,
-        *,
-        X_val: npt.ArrayLike | None = None,
-        y_val: npt.ArrayLike | None = None,
-        sample_weight_val: npt.ArrayLike | None = None,
-    ) -> tuple[Rows, Rows | None, int]:
-        """Return the rows to train on, those that decide when to stop, if any, and a seed."""
-        optional = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
-        given = ", ".join(name for name, value in optional.items() if value is not None)
+        **validation: npt.ArrayLike | None,
+    ) -> tuple[Floats32, npt.NDArray[Any], Floats64 | None, Rows | None]:
+        """Return what `_begin_fit` does, and the clean validation rows, if any; the arguments are those of `fit`."""
+        given = ", ".join(name for name, value in validation.items() if value is not None)
+        X_val, y_val = validation.get("X_val"), validation.get("y_val")
         if given and not self.early_stopping:
             remedy = "set early_stopping=True or fit without them"
             raise InvalidInputError(f"{given} given, and early_stopping=False uses no validation rows; {remedy}")
         rows, target, weights = self._begin_fit(X, y, sample_weight)
-        validation = None
-        if X_val is not None and y_val is not None:
-            trained = target if weights is None else target[weights > 0]
-            factors = self._class_weights(target)
-            validation = self._given_rows(X_val, y_val, sample_weight_val, trained=trained, factors=factors)
-        elif given:
-            raise InvalidInputError(f"{given} given alone; validation rows are X_val and y_val: give both or none")
-        return self._split_rows(rows, target, weights, validation)
+        if X_val is None or y_val is None:
+            if given:
+                raise InvalidInputError(f"{given} given alone; validation rows are X_val and y_val: give both or none")
+            return rows, target, weights, None
+        trained = target if weights is None else target[weights > 0]
+        factors, weights_val = self._class_weights(target), validation.get("sample_weight_val")
+        held = self._given_rows(X_val, y_val, weights_val, trained=trained, factors=factors)
+        return rows, target, weights, held
 
-    def _fit_backend(self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None) -> None:
-        """Fit the rounds without given validation rows."""
-        self._fit_rounds(*self._split_rows(X, y, sample_weight, None))
+    def _fit_backend(
+        self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None, given: Rows | None = None
+    ) -> None:
+        """Fit the rounds with the validation rows given, or with rows held out if asked to, or with none."""
+        self._fit_rounds(*self._split_rows(X, y, sample_weight, given))
 
     def _split_rows(
         self, X: Floats32, y: npt.NDArray[Any], sample_weight: Floats64 | None, given: Rows | None

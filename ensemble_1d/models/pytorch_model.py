@@ -121,7 +121,9 @@ class PyTorchModel(EarlyStoppingModel):
         with ExitStack() as undo:
             for model in models:
                 undo.enter_context(restored_on_failure(model))
-            prepared = [model._prepared(**each) for model, each in zip(models, data, strict=True)]
+            prepared = [
+                model._split_rows(*model._checked_fit(**each)) for model, each in zip(models, data, strict=True)
+            ]
             options = [model._training_options(torch) for model in models]
             tasks = [model._training_task(*each) for model, each in zip(models, prepared, strict=True)]
             networks = train(torch, [task for task, _ in tasks], options[0])
