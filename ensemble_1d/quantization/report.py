@@ -8,6 +8,7 @@ import numpy.typing as npt
 from ensemble_1d.errors import InvalidInputError
 from ensemble_1d.ir import Chain, Concat, IntegerCombine, Node, Program, Quantize, node_bytes
 from ensemble_1d.ir.fixed_point import CODE_STEPS
+from ensemble_1d.quantization.answers import answers_of, score_of
 from ensemble_1d.runtime import run
 
 
@@ -102,9 +103,8 @@ def measure(
         raise InvalidInputError(f"y has shape {y.shape} and X has {len(X)} rows; give one label for each row")
     quantizer, _, _ = program.integer_parts()
     before, after = run(reference, X), run(program, X)
-    labels_before, labels_after = _answers(reference, before), _answers(program, after)
+    labels_before, labels_after = answers_of(reference, before), answers_of(program, after)
     is_regression = program.task == "regression"
-    agreement = _r2(labels_before, labels_after) if is_regression else float((labels_before == labels_after).mean())
     names = program.feature_names or tuple(f"feature {i}" for i in range(program.n_features))
     ranked = sorted({int(feature) for feature in quantizer.feature[quantizer.is_rank()]})
     return QuantizationReport(
@@ -112,10 +112,10 @@ def measure(
         n_samples=len(X),
         bytes_by_part=tuple(_bytes_by_part(program)),
         float_bytes=reference.nbytes,
-        agreement=agreement,
+        agreement=score_of(labels_before, labels_after, is_regression=is_regression),
         largest_difference=float(np.abs(before - after).max()),
-        score_float=None if y is None else _score(y, labels_before, is_regression=is_regression),
-        score_integer=None if y is None else _score(y, labels_after, is_regression=is_regression),
+        score_float=None if y is None else score_of(y, labels_before, is_regression=is_regression),
+        score_integer=None if y is None else score_of(y, labels_after, is_regression=is_regression),
         out_of_range=tuple(zip(names, map(float, out_of_range(quantizer, X)), strict=True)),
         n_splits=n_splits,
         n_inexact_splits=n_inexact_splits,
@@ -126,34 +126,15 @@ def measure(
 def out_of_range(quantizer: Quantize, X: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Return, for each feature, the share of rows whose value lies outside the affine range and saturates.
 
-    A feature that only trees read, by rank, never saturates: its share is 0.
+    A feature that only trees read, by rank or by narrow codes, loses nothing beyond its range: its share is 0.
     """
     rates = np.zeros(quantizer.n_features)
-    affine = np.flatnonzero(~quantizer.is_rank() & (quantizer.scale > 0))
+    affine = np.flatnonzero(~quantizer.is_rank() & ~quantizer.narrow & (quantizer.scale > 0))
     low = quantizer.offset[affine].astype(np.float64)
     high = low + CODE_STEPS / quantizer.scale[affine].astype(np.float64)
     value = X[:, quantizer.feature[affine]].astype(np.float64)
     rates[quantizer.feature[affine]] = ((value < low) | (value > high)).mean(axis=0)
     return rates
-
-
-def _answers(program: Program, output: npt.NDArray[np.float64]) -> npt.NDArray[np.generic]:
-    """Return labels, or values."""
-    return output[:, 0] if program.classes is None else program.classes[output.argmax(axis=1)]
-
-
-def _score(y: npt.NDArray[np.generic], answers: npt.NDArray[np.generic], *, is_regression: bool) -> float:
-    """Return R2 or accuracy."""
-    return _r2(y, answers) if is_regression else float((answers == y).mean())
-
-
-def _r2(truth: npt.NDArray[np.generic], answers: npt.NDArray[np.generic]) -> float:
-    """Return the coefficient of determination; 1 where both are constant and equal."""
-    true, given = truth.astype(np.float64), answers.astype(np.float64)
-    residual, spread = float(((true - given) ** 2).sum()), float(((true - true.mean()) ** 2).sum())
-    if spread > 0:
-        return 1 - residual / spread
-    return 1.0 if residual == 0 else 0.0
 
 
 def _bytes_by_part(program: Program) -> list[tuple[str, int]]:

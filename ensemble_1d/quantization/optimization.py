@@ -1,0 +1,132 @@
+"""What compression has done to a program: every step tried, with sizes and scores before and after, as a table."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ensemble_1d.ir import Program
+from ensemble_1d.quantization.tree_edits import distinct_rows
+from ensemble_1d.quantization.tree_sites import tree_sites
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeSizes:
+    """How much there is of the trees of a program.
+
+    Attributes:
+        n_trees: Trees of all tables.
+        n_splits: Splits of all trees.
+        n_thresholds: Distinct thresholds: counted once for each feature and comparison, whatever table they stand in.
+        n_leaves: Distinct leaves, counted once for each table.
+    """
+
+    n_trees: int
+    n_splits: int
+    n_thresholds: int
+    n_leaves: int
+
+    def is_smaller_than(self, other: "TreeSizes") -> bool:
+        """Return whether there are fewer trees or splits, or as many of both and fewer thresholds or leaves."""
+        if (self.n_trees, self.n_splits) == (other.n_trees, other.n_splits):
+            return self.n_thresholds < other.n_thresholds or self.n_leaves < other.n_leaves
+        return self.n_trees <= other.n_trees and self.n_splits <= other.n_splits
+
+
+def tree_sizes(program: Program) -> TreeSizes:
+    """Return the sizes of the trees of a float program.
+
+    Raises:
+        UnsupportedModelError: If the program is integer.
+    """
+    sites = tree_sites(program, np.zeros((1, program.n_features), np.float32))
+    thresholds = {
+        (site.table.comparison, column, threshold)
+        for site in sites
+        for column, threshold in zip(
+            site.column[site.table.feature].tolist(), site.table.threshold.tolist(), strict=True
+        )
+    }
+    return TreeSizes(
+        n_trees=sum(len(site.table.root) for site in sites),
+        n_splits=sum(len(site.table.left) for site in sites),
+        n_thresholds=len(thresholds),
+        n_leaves=sum(len(distinct_rows(site.table.value)[0]) for site in sites),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """How large a program's trees are, and how well it answers.
+
+    Attributes:
+        sizes: Its sizes.
+        score: Accuracy, or R2, on the held-out rows.
+        regret: What it gives up, by the original's own expectation, on rows mixed from neighbours.
+    """
+
+    sizes: TreeSizes
+    score: float
+    regret: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizationStep:
+    """One step that was tried.
+
+    Attributes:
+        name: What it does.
+        before: The program it was tried on.
+        after: What it made of it.
+        accepted: Whether the program goes on with it.
+    """
+
+    name: str
+    before: Measurement
+    after: Measurement
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OptimizationResult:
+    """A compressed program beside the original; printed as a table of the steps tried.
+
+    Attributes:
+        program: The compressed float program.
+        original: The program it was made from.
+        before: How the original measures.
+        after: How the program does.
+        steps: Every step tried that made something smaller, in order.
+        score_name: "accuracy" or "R2" against given labels or values; without them "agreement", or "R2 of the
+            original's values", with what the original answers.
+        n_samples: Held-out rows that the scores were measured on.
+        max_accuracy_drop: How far the score was allowed to fall.
+    """
+
+    program: Program
+    original: Program
+    before: Measurement
+    after: Measurement
+    steps: tuple[OptimizationStep, ...]
+    score_name: str
+    n_samples: int
+    max_accuracy_drop: float
+
+    def __str__(self) -> str:
+        """Return the steps as lines of text."""
+        scores = f"{self.before.score:.4f} before, {self.after.score:.4f} after"
+        allowed = f"may fall by {self.max_accuracy_drop:g}"
+        title = f"{self.score_name} on {self.n_samples} held-out rows: {scores} ({allowed})"
+        if not self.before.sizes.n_trees:
+            return f"{title}\n  no trees to compress"
+        counts = "".join(f"{head:>11}" for head in ("trees", "splits", "thresholds", "leaves"))
+        lines = [title, f"  {'':<36}{counts}{'score':>9}{'regret':>9}", _line("original", self.before)]
+        lines += [_line(step.name, step.after) + ("" if step.accepted else "  rejected") for step in self.steps]
+        return "\n".join([*lines, _line("result", self.after)])
+
+
+def _line(name: str, measured: Measurement) -> str:
+    """Return one line of the table."""
+    sizes = measured.sizes
+    counts = (sizes.n_trees, sizes.n_splits, sizes.n_thresholds, sizes.n_leaves)
+    text = "".join(f"{count:>11,}" for count in counts)
+    return f"  {name:<36}{text}{measured.score:>9.4f}{measured.regret:>9.4f}"
