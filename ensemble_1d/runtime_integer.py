@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_1d.ir import (
-    CODE_LOW,
     MISSING_CODE,
     PROBABILITY_BITS,
     IntegerCombine,
@@ -16,7 +15,15 @@ from ensemble_1d.ir import (
     Quantize,
     Requantize,
 )
-from ensemble_1d.ir.fixed_point import CODE_STEPS, EXP2_BITS, EXP2_TABLE, LOG2_BITS, LOG2_TABLE, LOGIT_BITS
+from ensemble_1d.ir.fixed_point import (
+    CODE_STEPS,
+    EXP2_BITS,
+    EXP2_TABLE,
+    LOG2_BITS,
+    LOG2_TABLE,
+    LOGIT_BITS,
+    NARROW_HIGH,
+)
 
 Integers = npt.NDArray[np.int64]
 _ONE = 1 << PROBABILITY_BITS
@@ -35,29 +42,34 @@ def quantize(node: Quantize, x: npt.NDArray[np.float32]) -> npt.NDArray[np.int16
         Of shape (n_samples, n_columns), int16.
     """
     codes = np.empty((len(x), node.n_columns), np.int16)
-    rank = node.is_rank()
+    rank, first = node.is_rank(), node.first_codes()
     affine = np.flatnonzero(~rank)
-    codes[:, affine] = affine_code(x[:, node.feature[affine]], node.offset[affine], node.scale[affine])
+    steps = np.where(node.narrow[affine], np.float32(NARROW_HIGH), np.float32(CODE_STEPS))
+    step = affine_step(x[:, node.feature[affine]], node.offset[affine], node.scale[affine], steps)
+    codes[:, affine] = step + first[affine]
     for column in np.flatnonzero(rank):
         thresholds = node.thresholds[node.start[column] : node.start[column + 1]]
         values = x[:, node.feature[column]]
         values = np.where(np.isnan(values), np.float32(-np.inf), values)
         below = np.searchsorted(thresholds, values, side="right" if node.strict[column] else "left")
-        codes[:, column] = below + CODE_LOW
+        codes[:, column] = below + first[column]
     if node.missing:
         codes[np.isnan(x[:, node.feature])] = MISSING_CODE
     return codes
 
 
-def affine_code(
-    x: npt.NDArray[np.float32], offset: npt.NDArray[np.float32], scale: npt.NDArray[np.float32]
+def affine_step(
+    x: npt.NDArray[np.float32],
+    offset: npt.NDArray[np.float32],
+    scale: npt.NDArray[np.float32],
+    most: npt.NDArray[np.float32] | np.float32,
 ) -> npt.NDArray[np.int32]:
-    """Return `floor((x - offset) * scale) - 32767`, in float32 and saturated to -32767..32767."""
+    """Return `floor((x - offset) * scale)`, in float32 and saturated to 0..most."""
     with np.errstate(over="ignore", invalid="ignore"):
         steps = (x - offset) * scale
     # The comparison is written so that a NaN (from the input, or from 0 * infinity) becomes 0, as in C.
-    steps = np.where(steps > 0, np.minimum(steps, np.float32(CODE_STEPS)), np.float32(0))
-    return np.asarray(np.floor(steps).astype(np.int32) + CODE_LOW)
+    steps = np.where(steps > 0, np.minimum(steps, most), np.float32(0))
+    return np.asarray(np.floor(steps).astype(np.int32))
 
 
 def dense(node: IntegerDense, x: Integers) -> Integers:

@@ -40,6 +40,7 @@ def quantizer(rng, n_features, n_further, *, missing):
         thresholds=np.concatenate(slices),
         strict=rng.random(n_columns) < 0.5,
         missing=missing,
+        narrow=(rng.random(n_columns) < rng.choice([0, 0.5, 1])) & (not missing),
     )
 
 
@@ -191,6 +192,9 @@ class _Builder:
         self.add_width(int(self.rng.integers(2, 5))) if len(self.low) < 2 else None
         if int(self.low.min()) < 0 or int(self.high.max()) > ONE:
             self.add(_requantize(self.rng, self.low, self.high, (0, ONE)))
+        if not self.steps:  # Narrow codes are probabilities as they are, and a program has a node.
+            self.add_width(len(self.low))
+            self.add(_requantize(self.rng, self.low, self.high, (0, ONE)))
 
 
 @st.composite
@@ -200,8 +204,7 @@ def integer_programs(draw):
     n_features, n_further, depth = draw(st.integers(1, 3)), draw(st.integers(0, 2)), draw(st.integers(0, 2))
     missing, is_regression = draw(st.booleans()), draw(st.booleans())
     first = quantizer(rng, n_features, n_further, missing=missing)
-    low = np.full(first.n_columns, -32768, np.int64)
-    high = np.full(first.n_columns, 32767, np.int64)
+    low, high = first.limits()
     builder = _Builder(rng, low, high, missing=missing, votes=not is_regression)
     for _ in range(draw(st.integers(0, 4))):
         builder.add_any(depth)
@@ -219,6 +222,37 @@ def integer_programs(draw):
     )
 
 
+@st.composite
+def dense_programs(draw):
+    """Draw a regression of dense layers of any shapes, in 4, 8 and 16 bits, with activations of either sign."""
+    rng = np.random.default_rng(draw(SEEDS))
+    n_features = draw(st.integers(1, 70))
+    low, high = np.full(n_features, -32768, np.int64), np.full(n_features, 32767, np.int64)
+    builder = _Builder(rng, low, high, missing=False, votes=False)
+
+    def limits():
+        return [0, 32767] if rng.random() < 0.5 else sorted(map(int, rng.integers(-32768, 32768, 2)))
+
+    if draw(st.booleans()):
+        builder.add(_requantize(rng, low, high, limits()))
+    for n_outputs in draw(st.lists(st.integers(1, 35), max_size=3)):
+        builder.add(_narrow(rng, _dense(rng, builder.low, builder.high, n_outputs), draw(st.booleans())))
+        for _ in range(rng.integers(1, 3)):
+            builder.add(_requantize(rng, builder.low, builder.high, limits()))
+    builder.add(_narrow(rng, _dense(rng, builder.low, builder.high, 1), draw(st.booleans())))
+    if draw(st.booleans()):
+        builder.add(_requantize(rng, builder.low, builder.high))
+    first, last = quantizer(rng, n_features, 0, missing=False), Dequantize(fraction_bits=0)
+    return Program(n_features=n_features, task="regression", root=Chain(steps=(first, *builder.steps, last)))
+
+
+def _narrow(rng, node, is_narrow):
+    """Return the layer, or one with weights of 4 bits, both ends among them."""
+    if not is_narrow:
+        return node
+    return IntegerDense(weight=rng.integers(-8, 8, node.weight.shape).astype(np.int8), bias=node.bias)
+
+
 def cuts_of(node):
     """Yield the column and the cut of every split that reads the codes directly."""
     match node:
@@ -232,7 +266,7 @@ def cuts_of(node):
 
 
 def code_rows(program, rng, n_rows):
-    """Return rows of any int16 codes: random ones, the extremes, and cuts with both neighbours."""
+    """Return rows of any codes that the columns may have: random ones, the extremes, and cuts with both neighbours."""
     first, body, _ = program.integer_parts()
     codes = rng.integers(-32768, 32768, (n_rows, first.n_columns))
     extremes = np.array([-32768, -32767, -1, 0, 1, 32766, 32767])
@@ -240,9 +274,11 @@ def code_rows(program, rng, n_rows):
     cuts = list(cuts_of(body))
     for row in range(n_rows if cuts else 0):
         column, cut = cuts[int(rng.integers(len(cuts)))]
-        codes[row, column] = np.clip(cut + rng.integers(-1, 2), -32768, 32767)
+        codes[row, column] = cut + rng.integers(-1, 2)
     codes[: len(extremes)] = extremes[:n_rows, np.newaxis]
-    return codes.astype(np.int16)
+    low, high = first.limits()
+    narrow = np.where(rng.random(codes.shape) < 0.7, codes % 256, codes)
+    return np.clip(np.where(first.narrow, narrow, codes), low, high).astype(np.int16)
 
 
 def float_rows(n_features, rng, n_rows):

@@ -101,14 +101,15 @@ def codes_row(node: Quantize, row):
     for column in range(len(node.feature)):
         x = float(row[node.feature[column]])
         thresholds = node.thresholds[node.start[column] : node.start[column + 1]].tolist()
+        first, most = (0, 255.0) if node.narrow[column] else (-32767, 65534.0)
         if math.isnan(x):
-            codes.append(-32768 if node.missing else -32767)
+            codes.append(-32768 if node.missing else first)
         elif thresholds:
             passed = [x >= t if node.strict[column] else x > t for t in thresholds]
-            codes.append(sum(passed) - 32767)
+            codes.append(sum(passed) + first)
         else:
             steps = float32(float32(x - float(node.offset[column])) * float(node.scale[column]))
-            codes.append((math.floor(min(steps, 65534.0)) if steps > 0 else 0) - 32767)
+            codes.append((math.floor(min(steps, most)) if steps > 0 else 0) + first)
     return codes
 
 

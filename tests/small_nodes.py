@@ -66,6 +66,7 @@ def quantize(n_features=1, *, missing=False):
         thresholds=np.empty(0, np.float32),
         strict=np.zeros(n_features, np.bool_),
         missing=missing,
+        narrow=np.zeros(n_features, np.bool_),
     )
 
 

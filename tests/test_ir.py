@@ -85,6 +85,7 @@ def quantize(**changes):
         "thresholds": f32(1, 2),
         "strict": np.array([False, False, True]),
         "missing": False,
+        "narrow": np.array([False, True, False]),
     } | changes
 
 
@@ -212,6 +213,12 @@ REFUSED = [
         Requantize,
         {field: requantize()[field][:0] for field in ("shift_in", "multiplier", "shift_out", "offset")},
         "Requantize has no column",
+    ),
+    (Quantize, {"missing": True}, "a narrow column has no code for missing values"),
+    (
+        Quantize,
+        {"narrow": np.array([False, False, True]), "start": i32(0, 0, 0, 256), "thresholds": f32(*range(256))},
+        "a narrow rank column has 256 thresholds; 255 is the limit",
     ),
     (Quantize, {"feature": i32(1, 0, 1)}, "must start with one column for each of its 2 features, in order"),
     (Quantize, {"n_features": 4}, "must start with one column for each of its 4 features, in order"),

@@ -193,5 +193,4 @@ def test_no_code_leaves_the_proven_bounds(program, seed):
     """Outputs of every node lie inside its bounds, and every intermediate inside 32 bits, for any codes."""
     first, body, _ = program.integer_parts()
     codes = code_rows(program, np.random.default_rng(seed), 60).astype(np.int64)
-    low = np.full(first.n_columns, -32768, np.int64)
-    assert_within_bounds(body, codes, low, np.full(first.n_columns, 32767, np.int64))
+    assert_within_bounds(body, codes, *first.limits())

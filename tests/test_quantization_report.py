@@ -10,7 +10,7 @@ from small_nodes import classification, constants, dense, quantize, regression, 
 from strategies import INF, MODES, NAN, examples, inputs, programs
 
 from ensemble_1d.errors import InvalidInputError, InvalidProgramError
-from ensemble_1d.ir import Chain, Combine, Concat, Dense, Link, Quantize, descendants, node_bytes
+from ensemble_1d.ir import Chain, Combine, Concat, Dense, IntegerDense, Link, Quantize, descendants, node_bytes
 from ensemble_1d.quantization.programs import quantize_program
 from ensemble_1d.quantization.report import QuantizationReport, measure, out_of_range
 
@@ -122,8 +122,11 @@ def test_fewer_bits_take_fewer_bytes():
     weight = np.random.default_rng(0).normal(size=(1, 50)).astype(np.float32)
     layer = Dense(weight=weight, bias=np.zeros(1, np.float32), activation="identity")
     X = np.random.default_rng(1).normal(size=(20, 50)).astype(np.float32)
-    sizes = [report_of(regression(layer, n_features=50), X, mode=mode)[0].integer_bytes for mode in ("int8", "int16")]
-    assert sizes[1] - sizes[0] == 50
+    programs = [report_of(regression(layer, n_features=50), X, mode=mode)[1] for mode in ("int4", "int8", "int16")]
+    sizes = [
+        sum(node.weight.nbytes for node in descendants(p.root) if isinstance(node, IntegerDense)) for p in programs
+    ]
+    assert sizes == [50, 50, 100]
 
 
 # ---------------------------------------------------------------- ranges
@@ -147,17 +150,18 @@ def test_rank_and_constant_columns_are_never_out_of_range():
         thresholds=np.array([5, 6], np.float32),
         strict=np.zeros(3, np.bool_),
         missing=False,
+        narrow=np.zeros(3, np.bool_),
     )
     assert out_of_range(node, np.full((2, 2), 1e9, np.float32)).tolist() == [0, 0]
 
 
 def test_calibration_rows_are_in_range_and_others_are_counted():
-    """A network feature saturates beyond twice its range on either side."""
+    """The feature of a network alone saturates beyond four times its largest value, as all its activations do."""
     X = rows(*np.linspace(0, 1, 50))
     program = regression(dense(1, 1), feature_names=("width",))
     report, _ = report_of(program, X)
     assert report.out_of_range == (("width", 0.0),)
-    report, _ = report_of(program, X, on=rows(-1.1, -0.9, 0.5, 1.9, 2.1))
+    report, _ = report_of(program, X, on=rows(-4.1, -3.9, 0.5, 3.9, 4.1))
     assert report.out_of_range == (("width", 0.4),)
     assert "1 of 1 features: width 40.00%" in str(report)
 

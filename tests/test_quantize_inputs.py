@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from integer_strategies import float_rows
 from small_nodes import dense, regression, rows, stump
+from split_decisions import assert_same_decisions, forest
 from strategies import (
     FLOAT32_MAX,
     INF,
@@ -22,46 +23,10 @@ from strategies import (
     tree_tables,
 )
 
-from ensemble_1d.ir import Combine, Dense, IntegerTreeTable, TreeTable, descendants
+from ensemble_1d.ir import Combine, Dense
 from ensemble_1d.quantization.programs import quantize_program
-from ensemble_1d.runtime import leaves_of_rows, run
+from ensemble_1d.runtime import run
 from ensemble_1d.runtime_integer import quantize
-
-
-def decisions(table, x):
-    """Return each row, node and direction: quantization keeps the numbers of nodes, and renumbers leaves."""
-    found = set()
-    leaves_of_rows(table, x, lambda *each: found.update(zip(*(array.tolist() for array in each), strict=True)))
-    return found
-
-
-def assert_same_decisions(program, done, X):
-    """Assert that every row takes the same way through every tree in float and in integers."""
-    codes = quantize(done.codes.node, X)
-    integer = [node for node in descendants(done.program.root) if isinstance(node, IntegerTreeTable)]
-    pairs = list(zip(tables_of(program), integer, strict=True))
-    for (table, features), integer_table in pairs:
-        assert decisions(integer_table, codes) == decisions(table, X[:, features])
-
-
-def forest(thresholds, comparison, features=None):
-    """Return one tree of one split for each threshold."""
-    n_trees = len(thresholds)
-    numbers = np.arange(n_trees, dtype=np.int32)
-    return TreeTable(
-        feature=np.zeros(n_trees, np.int32) if features is None else np.array(features, np.int32),
-        threshold=np.array(thresholds, np.float64 if comparison == "le" else np.float32),
-        left=~(2 * numbers),
-        right=~(2 * numbers + 1),
-        default_left=numbers % 2 == 0,
-        value=np.arange(2 * n_trees, dtype=np.float32)[:, np.newaxis],
-        root=numbers,
-        output=np.zeros(n_trees, np.int32),
-        bias=np.zeros(1, np.float32),
-        comparison=comparison,
-        average=False,
-    )
-
 
 # ---------------------------------------------------------------- calibration rows
 

@@ -1,5 +1,7 @@
 """The NumPy runtime against a plain Python oracle, and the integer functions against the real ones."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -214,13 +216,14 @@ def test_input_codes_equal_the_oracle(data):
     assert node.missing or found.min() >= -32767
 
 
-def test_input_codes_saturate_and_do_not_decrease():
-    """Codes rise with the value, from -32767 to 32767, infinities included."""
-    node = quantizer(np.random.default_rng(0), 1, 0, missing=False)
+@pytest.mark.parametrize(("narrow", "ends"), [(False, (-32767, 32767)), (True, (0, 255))])
+def test_input_codes_saturate_and_do_not_decrease(narrow, ends):
+    """Codes rise with the value, from -32767 to 32767 or from 0 to 255, infinities included."""
+    node = dataclasses.replace(quantizer(np.random.default_rng(0), 1, 0, missing=False), narrow=np.array([narrow]))
     assert not node.is_rank().any()
     x = np.sort(np.concatenate([[-np.inf, np.inf], np.random.default_rng(1).normal(size=999) * 1e6])).astype(np.float32)
     codes = quantize(node, x[:, np.newaxis]).ravel()
-    assert (codes[0], codes[-1]) == (-32767, 32767)
+    assert (codes[0], codes[-1]) == ends
     assert (np.diff(codes.astype(int)) >= 0).all()
 
 

@@ -16,6 +16,9 @@ CODE_HIGH: Final = 32767
 CODE_STEPS: Final = CODE_HIGH - CODE_LOW
 """How many steps the affine input code has: 65534."""
 
+NARROW_HIGH: Final = 255
+"""Largest code of a narrow column."""
+
 PROBABILITY_BITS: Final = 15
 """Probabilities and combination weights are Q15: 32768 means one."""
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_1d.ir._arrays import check_tree_structure, ensure, frozen_array
-from ensemble_1d.ir.fixed_point import CODE_STEPS, PROBABILITY_BITS
+from ensemble_1d.ir.fixed_point import CODE_HIGH, CODE_LOW, CODE_STEPS, MISSING_CODE, NARROW_HIGH, PROBABILITY_BITS
 from ensemble_1d.ir.nodes_float import LinkKind, check_link_kind, check_members, check_output_columns, check_rule
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ class Quantize:
     feature i; further columns repeat features for which one code cannot serve every member.
     A NaN gives -32768 where `missing`, else -32767.
 
+    The codes of a narrow column start at 0 instead of -32767 and saturate at 255: one byte, for trees.
+
     Attributes:
         n_features: Width of the float input.
         feature: Source feature of shape (n_columns,), int32.
@@ -37,7 +39,8 @@ class Quantize:
         start: Where each column's thresholds start, of shape (n_columns + 1,), int32; an empty slice means affine.
         thresholds: Thresholds of all rank columns, float32, ascending within each.
         strict: Whether a rank column counts x >= t ("lt") instead of x > t ("le"), of shape (n_columns,), bool.
-        missing: Whether NaN has a code of its own.
+        missing: Whether NaN has a code of its own; then no column is narrow.
+        narrow: Whether a column's codes are 0..255, of shape (n_columns,), bool.
     """
 
     n_features: int
@@ -48,6 +51,7 @@ class Quantize:
     thresholds: npt.NDArray[np.float32]
     strict: npt.NDArray[np.bool_]
     missing: bool
+    narrow: npt.NDArray[np.bool_]
 
     def __post_init__(self) -> None:
         """Check shapes, the order of thresholds and that every feature leads its own column."""
@@ -57,6 +61,7 @@ class Quantize:
         start = frozen_array(self, "start", [np.int32], (n_columns + 1,)).astype(np.int64)
         thresholds = frozen_array(self, "thresholds", [np.float32], (None,), finite=True)
         frozen_array(self, "strict", [np.bool_], (n_columns,))
+        frozen_array(self, "narrow", [np.bool_], (n_columns,))
         leading = np.arange(self.n_features)
         ensure(
             n_columns >= self.n_features > 0 and bool((self.feature[: self.n_features] == leading).all()),
@@ -71,6 +76,10 @@ class Quantize:
             "Quantize.start must rise from 0 to the number of thresholds",
         )
         ensure(int(sizes.max()) <= CODE_STEPS, f"a rank column has {sizes.max()} thresholds; 65534 is the limit")
+        most = int(sizes[self.narrow].max(initial=0))
+        ensure(most <= NARROW_HIGH, f"a narrow rank column has {most} thresholds; {NARROW_HIGH} is the limit")
+        no_code = "a narrow column has no code for missing values; let it be wide, or `missing` false"
+        ensure(not (self.missing and self.narrow.any()), no_code)
         rising = np.diff(np.asarray(thresholds, np.float64)) > 0
         rising[start[1:-1][(start[1:-1] > 0) & (start[1:-1] < len(thresholds))] - 1] = True
         ensure(bool(rising.all()), "Quantize.thresholds must rise strictly within each column")
@@ -83,6 +92,15 @@ class Quantize:
     def is_rank(self) -> npt.NDArray[np.bool_]:
         """Return, for each column, whether it is a rank column."""
         return np.asarray(np.diff(self.start) > 0)
+
+    def first_codes(self) -> npt.NDArray[np.int32]:
+        """Return the code of step or rank 0 of each column."""
+        return np.where(self.narrow, 0, CODE_LOW).astype(np.int32)
+
+    def limits(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the smallest and the largest code that each column may be given."""
+        low = np.where(self.narrow, 0, MISSING_CODE).astype(np.int64)
+        return low, np.where(self.narrow, NARROW_HIGH, CODE_HIGH).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

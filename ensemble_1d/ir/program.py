@@ -9,7 +9,7 @@ import numpy.typing as npt
 from ensemble_1d.errors import InvalidProgramError
 from ensemble_1d.ir._arrays import ensure
 from ensemble_1d.ir.bounds import output_bounds
-from ensemble_1d.ir.fixed_point import CODE_HIGH, MISSING_CODE, PROBABILITY_BITS
+from ensemble_1d.ir.fixed_point import PROBABILITY_BITS
 from ensemble_1d.ir.nodes import Chain, Combine, Dequantize, IntegerCombine, IntegerNode, Node, Quantize, Routing
 from ensemble_1d.ir.walk import accepts_missing, descendants, node_bytes, output_width
 
@@ -99,8 +99,7 @@ class Program:
             "an integer program is a chain of Quantize, integer nodes, and Dequantize, and holds no float node",
         )
         quantize, body, dequantize = self.integer_parts()
-        low = np.full(quantize.n_columns, MISSING_CODE, np.int64)
-        low, high = output_bounds(body, low, np.full(quantize.n_columns, CODE_HIGH, np.int64))
+        low, high = output_bounds(body, *quantize.limits())
         if self.task == "classification":
             proper = int(low.min()) >= 0 and int(high.max()) <= 2**PROBABILITY_BITS
             ensure(

@@ -1,17 +1,15 @@
-"""Cuts of integer splits: where each may lie so that calibration rows part as before, and grids that few bytes hold."""
+"""Cuts of integer splits: where each may lie so that calibration rows part as before."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ensemble_1d.ir import CODE_HIGH, MISSING_CODE, Quantize, TreeTable
+from ensemble_1d.ir import CODE_HIGH, CODE_LOW, MISSING_CODE, Quantize, TreeTable
+from ensemble_1d.ir.fixed_point import CODE_STEPS
+from ensemble_1d.quantization.narrow import SplitGaps
 from ensemble_1d.runtime import leaves_of_rows, row_blocks
-from ensemble_1d.runtime_integer import affine_code
-
-_GRID_STEPS = 255
-"""Steps of a grid of cuts: what one byte tells apart."""
+from ensemble_1d.runtime_integer import affine_step
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,10 +55,6 @@ class Gaps:
     near_low: npt.NDArray[np.int64]
     near_high: npt.NDArray[np.int64]
 
-    def take(self, rows: npt.NDArray[np.intp]) -> "Gaps":
-        """Return the gaps of some splits."""
-        return Gaps(*(getattr(self, field.name)[rows] for field in fields(self)))
-
     @property
     def is_empty(self) -> npt.NDArray[np.bool_]:
         """Whether no cut keeps the split."""
@@ -103,50 +97,33 @@ def gaps_of(use: TreeUse, X: npt.NDArray[np.float32], codes: npt.NDArray[np.int1
     return Gaps(low, high, natural, np.minimum(near_low, kept), np.maximum(near_high, kept))
 
 
-def cuts_on_grids(tables: Sequence[TreeUse], gaps: Sequence[Gaps]) -> list[npt.NDArray[np.int64]]:
-    """Return the cuts of all tables, for each feature on as few and as fine grids of up to 255 steps as its gaps allow.
+def float_gaps(use: TreeUse, X: npt.NDArray[np.float32]) -> SplitGaps:
+    """Return the gaps of a table's splits among the values of rows without missing ones."""
+    table = use.table
+    low, high = (np.full(len(use.feature), bound, np.float32) for bound in (-np.inf, np.inf))
+    for block in row_blocks(len(X), len(table.root)):
+        x = X[block]
 
-    A grid of 2**shift codes has a cut below each of its multiples.
-    """
-    feature = np.concatenate([use.feature for use in tables])
-    every = Gaps(*(np.concatenate([getattr(gap, field.name) for gap in gaps]) for field in fields(Gaps)))
-    cut = every.clipped(every.natural)
-    for each in np.unique(feature):
-        todo = [np.flatnonzero((feature == each) & ~every.is_empty)]
-        while todo:
-            mine = todo.pop()
-            on_grid, found = _on_grid(every.take(mine))
-            cut[mine[on_grid]] = found[on_grid]
-            rest = mine[~on_grid]
-            # Cuts that lie closer together get a finer grid of their own.
-            if 0 < len(rest) < len(mine):
-                todo.append(rest)
-            elif len(rest) > 1:
-                middle = np.sort(cut[rest])[(len(rest) - 1) // 2]
-                todo += [
-                    part for part in (rest[cut[rest] <= middle], rest[cut[rest] > middle]) if len(part) < len(rest)
-                ]
-    return np.split(cut, np.cumsum([len(use.feature) for use in tables])[:-1])
+        def visit(
+            rows: npt.NDArray[np.intp],
+            nodes: npt.NDArray[np.intp],
+            left: npt.NDArray[np.bool_],
+            x: npt.NDArray[np.float32] = x,
+        ) -> None:
+            value = x[rows, use.feature[nodes]]
+            np.maximum.at(low, nodes[left], value[left])
+            np.minimum.at(high, nodes[~left], value[~left])
 
-
-def _on_grid(gaps: Gaps) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-    """Return which gaps hold a cut of the finest grid that spans all of them in 255 steps, and these cuts."""
-    natural = gaps.clipped(gaps.natural)
-    is_within = (natural > MISSING_CODE) & (natural < CODE_HIGH)
-    if not is_within.any():
-        return is_within, natural
-    span = int(natural[is_within].max() - natural[is_within].min())
-    shift = (span // (_GRID_STEPS - 1)).bit_length()
-    nearest = (natural + 1 + ((1 << shift) >> 1)) >> shift
-    # Where no step parts all values of the feature, one that parts the rows which reach the node has to do.
-    lowest, highest = -((-gaps.near_low - 1) >> shift), (gaps.near_high + 1) >> shift
-    is_far = lowest > highest
-    lowest = np.where(is_far, -((-gaps.low - 1) >> shift), lowest)
-    highest = np.where(is_far, (gaps.high + 1) >> shift, highest)
-    step = np.clip(nearest, lowest, np.maximum(highest, lowest))
-    first = int(nearest[is_within].min())
-    inside = (step >= first) & (step < first + _GRID_STEPS)
-    return is_within & (lowest <= highest) & inside, np.asarray((step << shift) - 1)
+        leaves_of_rows(table, x[:, _columns_read(use)] if len(use.feature) else x, visit)
+    threshold, is_strict = use.floored_thresholds(), use.side == "lt"
+    near_low, near_high = np.empty_like(low), np.empty_like(high)
+    for feature in np.unique(use.feature):
+        mine = np.flatnonzero(use.feature == feature)
+        values = np.unique(X[:, feature])
+        place = np.searchsorted(values, threshold[mine], side="left" if is_strict else "right")
+        near_low[mine] = np.append(np.float32(-np.inf), values)[place]
+        near_high[mine] = np.append(values, np.float32(np.inf))[place]
+    return SplitGaps(threshold, low, high, near_low, near_high)
 
 
 def _natural_cuts(
@@ -158,7 +135,8 @@ def _natural_cuts(
     and the nearest values on either side decide, unless they share a code. Their codes come second and third.
     """
     threshold = use.floored_thresholds()
-    own = affine_code(threshold, node.offset[use.feature], node.scale[use.feature]).astype(np.int64)
+    step = affine_step(threshold, node.offset[use.feature], node.scale[use.feature], np.float32(CODE_STEPS))
+    own = step.astype(np.int64) + CODE_LOW
     cut = own - (use.side == "lt")
     lower, upper = np.full(len(cut), MISSING_CODE, np.int64), np.full(len(cut), CODE_HIGH + 1, np.int64)
     for feature in np.unique(use.feature):

@@ -17,6 +17,10 @@ _OPERAND_BITS = 17
 _PRODUCT_HIGH = 2**30
 """Largest product: half a step of rounding, at most 2**29, and an offset have room above it in 32 bits."""
 _OFFSET_HIGH = 2**30 - 1
+_COARSEST = 4.0
+"""Steps of the result that one step of an operand may be, where columns share a shift ..."""
+_COMMON_BITS = 12
+"""... and the fraction bits that a shared shift must leave the multipliers: they then err by 16 steps at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +44,7 @@ class Scores:
         return Scores((*self.steps, node), output_bounds(node, *self.bounds), scale, offset)
 
 
-def rescale(scores: Scores, target: Reals, offset: Reals, low: int, high: int) -> Scores:
+def rescale(scores: Scores, target: Reals, offset: Reals, low: int, high: int, *, is_common: bool = False) -> Scores:
     """Return the scores as `real = integer / target + offset`, saturated to low..high.
 
     Args:
@@ -49,6 +53,8 @@ def rescale(scores: Scores, target: Reals, offset: Reals, low: int, high: int) -
         offset: Real value of the integer zero afterwards, of shape (n_columns,).
         low: Smallest result.
         high: Largest result.
+        is_common: Whether columns share their shifts, wherever that costs next to nothing: a device then needs no
+            table of them.
 
     Returns:
         The scores with one Requantize added, whose products fill 31 bits and never exceed them; or with two, where
@@ -58,8 +64,9 @@ def rescale(scores: Scores, target: Reals, offset: Reals, low: int, high: int) -
     beyond = float((magnitude * np.abs(scores.scale) * target).max()) / _PRODUCT_HIGH
     coarser = min(max(0, math.ceil(math.log2(beyond))), high.bit_length() - 1) if beyond > 1 else 0
     if not coarser:
-        return _rescale_once(scores, target, offset, low, high)
-    saturated = _rescale_once(scores, np.ldexp(target, -coarser), offset, low >> coarser, high >> coarser)
+        return _rescale_once(scores, target, offset, low, high, is_common=is_common)
+    limits = low >> coarser, high >> coarser
+    saturated = _rescale_once(scores, np.ldexp(target, -coarser), offset, *limits, is_common=is_common)
     none = np.zeros(len(target), np.int32)
     node = Requantize(
         shift_in=none.astype(np.uint8),
@@ -72,13 +79,17 @@ def rescale(scores: Scores, target: Reals, offset: Reals, low: int, high: int) -
     return saturated.then(node, 1 / target, offset)
 
 
-def _rescale_once(scores: Scores, target: Reals, offset: Reals, low: int, high: int) -> Scores:
+def _rescale_once(scores: Scores, target: Reals, offset: Reals, low: int, high: int, *, is_common: bool) -> Scores:
     """Return the scores with one Requantize added."""
     magnitude = np.maximum(np.abs(scores.bounds[0]), np.abs(scores.bounds[1]))
     shift_in: Integers = np.maximum(bit_length(magnitude) - _OPERAND_BITS, 0)
+    if is_common and float(np.abs(scores.scale * target).max()) * 2.0 ** int(shift_in.max()) <= _COARSEST:
+        shift_in = np.full_like(shift_in, shift_in.max())
     operand: Integers = (magnitude >> shift_in) + 1
     factor = np.ldexp(scores.scale * target, shift_in)
     shift_out = _largest_shift(operand, factor)
+    if is_common and int(shift_out.min()) >= _COMMON_BITS:
+        shift_out = np.full_like(shift_out, shift_out.min())
     largest = _PRODUCT_HIGH // operand
     multiplier = np.clip(np.rint(np.ldexp(factor, shift_out)), -largest, largest)
     node = Requantize(

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ensemble_1d.ir import CODE_HIGH, CODE_LOW, MISSING_CODE, Quantize
+from ensemble_1d.ir import CODE_HIGH, CODE_LOW, MISSING_CODE, Quantize, Requantize, Select, output_bounds
+from ensemble_1d.ir.bounds import Bounds
 from ensemble_1d.ir.fixed_point import CODE_STEPS
-from ensemble_1d.quantization.cuts import TreeUse, cuts_on_grids, gaps_of
+from ensemble_1d.quantization.compact import compact_codes
+from ensemble_1d.quantization.cuts import TreeUse, gaps_of
 from ensemble_1d.runtime_integer import quantize
 
 _TREE_MARGIN = 1 / 64
@@ -27,7 +29,8 @@ class InputCodes:
 
     Attributes:
         node: The quantizer.
-        column: For each table, the code column of each split, of shape (n_nodes,), int64.
+        maker: What makes the codes that trees read of those of the quantizer; empty where trees read the latter.
+        column: For each table, the column of each split, of shape (n_nodes,), int64.
         cut: For each table, the largest code that goes left, of shape (n_nodes,), int16.
         n_splits: Number of splits of all tables.
         n_inexact_splits: Splits on which some calibration row goes the other way; 0 unless a feature has more than
@@ -35,10 +38,18 @@ class InputCodes:
     """
 
     node: Quantize
+    maker: tuple[Select, Requantize] | tuple[()]
     column: tuple[npt.NDArray[np.int64], ...]
     cut: tuple[npt.NDArray[np.int16], ...]
     n_splits: int
     n_inexact_splits: int
+
+    def limits(self) -> Bounds:
+        """Return the smallest and the largest of the codes that trees read."""
+        bounds = self.node.limits()
+        for step in self.maker:
+            bounds = output_bounds(step, *bounds)
+        return bounds
 
 
 def choose_codes(
@@ -59,20 +70,25 @@ def choose_codes(
         X: Calibration rows of shape (n_samples, n_features), float32, NaN for missing.
         tables: The tree tables.
         network_features: Features that a network reads.
-        compact: Whether cuts keep to a grid of up to 255 steps for each feature wherever their gaps allow it: trees
-            then read one byte a feature on a device.
+        compact: Whether trees read codes of one byte, where every split of the calibration rows can be kept on them.
+            Rows with missing values have none.
 
     Returns:
         The codes.
     """
     n_features = X.shape[1]
     affine = _affine_quantizer(X, tables, network_features)
+    n_splits = sum(len(use.feature) for use in tables)
+    if compact and n_splits and not affine.missing:
+        found = compact_codes(X, tables, affine, network_features)
+        if found is not None:
+            ends = np.cumsum([len(use.feature) for use in tables])[:-1]
+            cuts_of = tuple(np.split(found.cut.astype(np.int16), ends))
+            return InputCodes(found.node, found.maker, tuple(np.split(found.column, ends)), cuts_of, n_splits, 0)
     codes = quantize(affine, X)
     gaps = [gaps_of(use, X, codes, affine) for use in tables]
     collapsed = [gap.is_empty for gap in gaps]
     cuts = [gap.clipped(gap.natural) for gap in gaps]
-    if compact and tables:
-        cuts = cuts_on_grids(tables, gaps)
     ranked = {
         (int(feature), use.side)
         for use, bad in zip(tables, collapsed, strict=True)
@@ -103,8 +119,7 @@ def choose_codes(
         columns.append(column)
         final_cuts.append(np.where(is_ranked, _rank_cuts(use, node, column), cut).astype(np.int16))
         n_inexact_splits += int((bad & ~is_ranked).sum())
-    n_splits = sum(len(use.feature) for use in tables)
-    return InputCodes(node, tuple(columns), tuple(final_cuts), n_splits, n_inexact_splits)
+    return InputCodes(node, (), tuple(columns), tuple(final_cuts), n_splits, n_inexact_splits)
 
 
 def _affine_quantizer(
@@ -138,6 +153,7 @@ def _affine_quantizer(
         thresholds=np.empty(0, np.float32),
         strict=np.zeros(n_features, np.bool_),
         missing=bool(np.isnan(X).any()),
+        narrow=np.zeros(n_features, np.bool_),
     )
 
 
@@ -182,6 +198,7 @@ def _with_ranks(affine: Quantize, features: list[int], sides: list[str | None], 
         thresholds=np.concatenate(thresholds),
         strict=np.array([side == "lt" for side in sides]),
         missing=affine.missing,
+        narrow=np.zeros(len(features), np.bool_),
     )
 
 

@@ -9,8 +9,6 @@ import numpy.typing as npt
 
 from ensemble_1d.errors import UnsupportedModelError
 from ensemble_1d.ir import (
-    CODE_HIGH,
-    MISSING_CODE,
     PROBABILITY_BITS,
     Chain,
     Combine,
@@ -19,7 +17,6 @@ from ensemble_1d.ir import (
     Link,
     Log,
     Node,
-    Quantize,
     Select,
     TreeTable,
     output_bounds,
@@ -35,6 +32,7 @@ from ensemble_1d.quantization.common_scales import (
     value_scale,
 )
 from ensemble_1d.quantization.fixed_point_scales import Scores, apportion
+from ensemble_1d.quantization.inputs import InputCodes
 from ensemble_1d.quantization.network import quantize_network, with_affine_meaning
 from ensemble_1d.quantization.routes import Features, arrows, leading_network, route
 from ensemble_1d.quantization.trees import quantize_trees
@@ -55,14 +53,14 @@ class Context:
     """What every member's quantization needs.
 
     Attributes:
-        quantize: The input quantizer.
+        codes: The input quantizer, and what makes tree codes.
         splits: Code columns and cuts of each tree table, left to right.
         X: Calibration rows.
         bits: Bits of leaves and weights.
         is_regression: Whether outputs are values.
     """
 
-    quantize: Quantize
+    codes: InputCodes
     splits: Splits
     X: npt.NDArray[np.float32]
     bits: int
@@ -113,8 +111,8 @@ def scores_of(node: Node, features: Features, context: Context, values: ValueSca
 def _trees(table: TreeTable, context: Context) -> Scores:
     """Return the integer form of the next tree table."""
     column, cut = next(context.splits)
-    quantize = context.quantize
-    return quantize_trees(table, column, cut, n_columns=quantize.n_columns, bits=context.bits, missing=quantize.missing)
+    scores = quantize_trees(table, column, cut, context.codes, bits=context.bits)
+    return scores if len(scores.scale) == len(table.bias) else probabilities(scores, Link(kind="complement"))
 
 
 def _combination(node: Combine, features: Features, context: Context, values: ValueScale | None) -> Scores:
@@ -166,19 +164,14 @@ def _integer_weights(weights: npt.NDArray[np.float64], *, is_mean_of_values: boo
 
 def _selected_codes(features: Features, context: Context) -> Scores:
     """Return the affine codes that a network reads."""
-    n_columns = context.quantize.n_columns
+    n_columns = context.codes.node.n_columns
     everything = np.zeros(n_columns)
-    codes = Scores((), _code_bounds(n_columns), everything, everything)
+    codes = Scores((), context.codes.node.limits(), everything, everything)
     if not np.array_equal(features, np.arange(n_columns)):
         codes = codes.then(Select(column=features.astype(np.int32)), everything[features], everything[features])
-    return with_affine_meaning(codes, context.quantize, features, context.X)
-
-
-def _code_bounds(n_columns: int) -> Bounds:
-    """Return the smallest and largest input code of each column."""
-    return np.full(n_columns, MISSING_CODE, np.int64), np.full(n_columns, CODE_HIGH, np.int64)
+    return with_affine_meaning(codes, context.codes.node, features, context.X)
 
 
 def _bounds(node: Node, context: Context) -> Bounds:
     """Return the bounds of a node that reads the input codes."""
-    return output_bounds(node, *_code_bounds(context.quantize.n_columns))
+    return output_bounds(node, *context.codes.node.limits())

@@ -1,6 +1,7 @@
 """Networks in integers: per-channel weights, int32 accumulators, activations scaled to what calibration rows reach."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,11 @@ _SUM_HIGH = 2**31 - 1 - 2 * 2**28
 """... and products at most three quarters."""
 _UNSEEN = 2.0**-8
 """A column keeps at least this share of what it could ever be, however little of it the calibration rows reach."""
+_TINY = float(np.finfo(np.float32).smallest_normal)
+_NARROW_BITS = 8
+"""Beside weights of so few bits, multipliers that share a shift are exact enough."""
+_SAME_SCALE = 2.0**-16
+"""Two scales that differ by less part by half a step, at most, over 16 bits."""
 _ENOUGH_ACTIVATION = 2**14
 """Activations of 14 bits are worth more than weights of more than 8."""
 
@@ -38,6 +44,42 @@ def with_affine_meaning(
     step = 1 / node.scale[columns].astype(np.float64)
     middle = node.offset[columns].astype(np.float64) + (0.5 - CODE_LOW) * step
     return Scores(scores.steps, scores.bounds, np.where(constant, 0.0, step), np.where(constant, values[0], middle))
+
+
+def at_network_scale(
+    node: Quantize, steps: Sequence[Affine | Dense], X: npt.NDArray[np.float32], *, bits: int
+) -> Quantize:
+    """Return the input quantizer at the scale of the activations of a network that alone reads it.
+
+    A value is then rounded once instead of twice, and no change of scale is left for the device.
+
+    Args:
+        node: The input quantizer: one affine column for each feature.
+        steps: An optional Affine, then any Dense layers; together they read every feature, in order.
+        X: Calibration rows of shape (n_samples, n_features), float32.
+        bits: Bits of a weight.
+
+    Returns:
+        The quantizer with other ranges; as it was, where no layer reads it or its activations get fewer than 16 bits.
+    """
+    layers = [step for step in steps if isinstance(step, Dense)]
+    if not layers:
+        return node
+    first = steps[0]
+    values, scale, zero = X.astype(np.float64), np.ones(node.n_columns), np.zeros(node.n_columns)
+    if isinstance(first, Affine):
+        scale, zero = first.scale.astype(np.float64), first.offset.astype(np.float64)
+        values = evaluate(first, X)
+    unit = _ACTIVATION_HIGH / float(_range_of(values))
+    # A constant feature keeps its range, and one that the scale flattens has none.
+    moves = (X.min(axis=0) < X.max(axis=0)) & (scale > 0)
+    codes_per_unit = np.where(moves, scale, 1.0) * unit
+    with np.errstate(over="ignore", under="ignore"):
+        offset = np.where(moves, zero + (CODE_LOW - 0.5) / codes_per_unit, node.offset).astype(np.float32)
+        codes_per_unit = np.where(moves, codes_per_unit, node.scale).astype(np.float32)
+    is_float32 = bool((np.isfinite(offset) & np.isfinite(codes_per_unit) & (codes_per_unit >= _TINY)).all())
+    fills = _activation_high(layers[0].weight.astype(np.float64), bits) == _ACTIVATION_HIGH
+    return replace(node, offset=offset, scale=codes_per_unit.astype(np.float32)) if is_float32 and fills else node
 
 
 def quantize_network(
@@ -76,12 +118,14 @@ def quantize_network(
             scores = Scores(scores.steps, scores.bounds, scores.scale / reach, (scores.offset - center) / reach)
             weight, bias, limit = weight * reach, bias + weight @ center, 1.0
         largest = _largest_weight(weight, bits)
-        integers, _ = _quantize_weight(weight, bias, largest, 0.0)
-        longest = int(np.abs(integers.astype(np.int64)).sum(axis=1).max())
-        high = int(min(_ACTIVATION_HIGH, _SUM_HIGH // max(longest, 1)))
+        high = _activation_high(weight, bits)
         unit = high / limit
-        width = weight.shape[1]
-        scores = rescale(scores, np.full(width, unit), np.zeros(width), 0 if rectified else -high, high)
+        if high == _ACTIVATION_HIGH and _is_at_scale(scores, unit):
+            bias = bias + weight @ scores.offset
+            weight = np.where(scores.scale == 0, 0.0, weight)
+        else:
+            low, zeros = 0 if rectified else -high, np.zeros(weight.shape[1])
+            scores = rescale(scores, zeros + unit, zeros, low, high, is_common=bits <= _NARROW_BITS)
         # The last bias joins the offset of the scores: in 32 bits it would cost a far-off target its digits.
         offset = bias if layer is layers[-1] else np.zeros_like(bias)
         integers, step = _quantize_weight(weight, bias - offset, largest, unit)
@@ -94,6 +138,20 @@ def quantize_network(
         unit = _ACTIVATION_HIGH / float(_range_of(values))
         return rescale(scores, np.full(width, unit), np.zeros(width), 0, _ACTIVATION_HIGH)
     return scores
+
+
+def _is_at_scale(scores: Scores, unit: float) -> bool:
+    """Return whether input codes are activations of so many units already, but for those of constant features."""
+    counts = scores.scale != 0
+    is_there = np.abs(scores.scale[counts] * unit - 1) < _SAME_SCALE
+    return not scores.steps and bool(counts.any()) and bool(is_there.all())
+
+
+def _activation_high(weight: npt.NDArray[np.float64], bits: int) -> int:
+    """Return the largest activation that a layer can take without going beyond 32 bits."""
+    integers, _ = _quantize_weight(weight, np.zeros(len(weight)), _largest_weight(weight, bits), 0.0)
+    longest = int(np.abs(integers.astype(np.int64)).sum(axis=1).max())
+    return int(min(_ACTIVATION_HIGH, _SUM_HIGH // max(longest, 1)))
 
 
 def _range_of(values: npt.NDArray[np.floating[Any]], axis: int | None = None) -> npt.NDArray[np.float64]:

@@ -12,7 +12,8 @@ from ensemble_1d.quantization.common_scales import as_probabilities, as_values, 
 from ensemble_1d.quantization.cuts import TreeUse
 from ensemble_1d.quantization.inputs import InputCodes, choose_codes
 from ensemble_1d.quantization.members import Context, scores_of
-from ensemble_1d.quantization.routes import feature_readers
+from ensemble_1d.quantization.network import at_network_scale
+from ensemble_1d.quantization.routes import feature_readers, leading_network
 
 _BITS = {QuantizationMode.INT4: 4, QuantizationMode.INT8: 8, QuantizationMode.INT16: 16}
 
@@ -71,8 +72,11 @@ def quantize_program(
     networks = [each for steps, each in members if not isinstance(steps[0], TreeTable)]
     network_features = np.concatenate(networks) if networks else np.empty(0, np.int64)
     codes = choose_codes(X, tables, network_features, compact=compact)
+    if len(members) == 1 and not tables and np.array_equal(members[0][1], features):
+        node = at_network_scale(codes.node, leading_network(members[0][0]), X, bits=bits)
+        codes = replace(codes, node=node)
     splits = iter(zip(codes.column, codes.cut, strict=True))
-    context = Context(codes.node, splits, X, bits, is_regression=program.task == "regression")
+    context = Context(codes, splits, X, bits, is_regression=program.task == "regression")
     body: tuple[Node, ...]
     if context.is_regression:
         values = value_scale((program.root,), features, X)

@@ -4,43 +4,51 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_1d.errors import UnsupportedModelError
-from ensemble_1d.ir import CODE_HIGH, MISSING_CODE, IntegerTreeTable, TreeTable, output_bounds, smallest_dtype
+from ensemble_1d.ir import IntegerTreeTable, TreeTable, output_bounds, smallest_dtype
 from ensemble_1d.ir.bounds import tree_of_node
 from ensemble_1d.ir.nodes_integer import CHILD, INDEX, LEAF
 from ensemble_1d.quantization.fixed_point_scales import Reals, Scores, apportion
+from ensemble_1d.quantization.inputs import InputCodes
 
 Integers = npt.NDArray[np.int64]
+N_COMPLEMENTARY = 2
+"""Classes whose shares are each other's complement: one number says both."""
 
 
 def quantize_trees(
-    table: TreeTable, column: Integers, cut: npt.NDArray[np.int16], *, n_columns: int, bits: int, missing: bool
+    table: TreeTable, column: Integers, cut: npt.NDArray[np.int16], codes: InputCodes, *, bits: int
 ) -> Scores:
     """Return the integer form of `table` and the meaning of its sums.
 
     A forest's leaf that is a distribution over several classes becomes integers that add up to `2**bits - 1`, so that
-    every tree keeps one equal vote. Any other leaf becomes a signed integer around the middle of its own tree's
-    values; the middles move into the offset, and trees of one leaf with them.
+    every tree keeps one equal vote; of two classes only the second one's share is kept, less one half. Any other leaf
+    becomes a signed integer around the middle of its own tree's values; the middles move into the offset, and trees of
+    one leaf with them.
 
     Args:
         table: The float trees.
         column: Code column of each split.
         cut: Largest code that goes left at each split.
-        n_columns: Number of code columns.
+        codes: The input quantizer, and what makes the codes that the splits read.
         bits: Bits of a leaf value, 2 to 16.
-        missing: Whether codes can be missing.
 
     Returns:
-        The scores of shape (n_outputs,).
+        The scores of shape (n_outputs,); for distributions over two classes of shape (1,).
     """
+    bias = table.bias
     if table.value.shape[1] > 1:
         _check_distributions(table)
-        # Unsigned, so that one leaf of one class fills the byte.
-        total = 2**bits - 1
+        is_pair = table.value.shape[1] == len(bias) == N_COMPLEMENTARY
+        # Unsigned, so that one leaf of one class fills the byte; even, so that half of it is a number.
+        total = 2**bits - (2 if is_pair else 1)
         leaves = apportion(table.value.astype(np.float64), total)
+        if is_pair:
+            # Around one half: a draw is zero then, and stays one whatever multiplier rescales it.
+            leaves, bias = leaves[:, 1:] - total // 2, bias[1:]
         left, right, root = (each.astype(np.int64) for each in (table.left, table.right, table.root))
         keep = np.arange(len(root))
-        scale = np.full(len(table.bias), 1 / total)
-        offset = np.zeros(len(table.bias))
+        scale = np.full(len(bias), 1 / total)
+        offset = np.full(len(bias), len(root) / 2 if is_pair else 0.0)
     else:
         left, right, root, keep, leaves, scale, offset = _center_leaves(table, 2 ** (bits - 1) - 1)
     divisor = len(table.root) if table.average else 1
@@ -50,14 +58,15 @@ def quantize_trees(
         cut=cut,
         left=smallest_dtype(_moved(left, place.ravel()), CHILD),
         right=smallest_dtype(_moved(right, place.ravel()), CHILD),
-        default_left=table.default_left if missing else np.empty(0, np.bool_),
+        default_left=table.default_left if codes.node.missing else np.empty(0, np.bool_),
         value=smallest_dtype(unique, LEAF),
         root=smallest_dtype(_moved(root, place.ravel()), CHILD),
         output=smallest_dtype(table.output[keep], INDEX),
-        n_outputs=len(table.bias),
+        n_outputs=len(bias),
     )
-    codes = np.full(n_columns, MISSING_CODE, np.int64), np.full(n_columns, CODE_HIGH, np.int64)
-    return Scores((node,), output_bounds(node, *codes), scale / divisor, (offset + table.bias) / divisor)
+    return Scores(
+        (*codes.maker, node), output_bounds(node, *codes.limits()), scale / divisor, (offset + bias) / divisor
+    )
 
 
 def _moved(child: Integers, place: Integers) -> Integers:
