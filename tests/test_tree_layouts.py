@@ -1,198 +1,327 @@
-"""Trees in bytes: uint8 codes decide as int16 codes do, and a walk through the bytes finds the same leaves."""
+"""Layouts of trees in C: each equals the runtime, has room for what it should, and leaves the rest to another one."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
-from c_harness import C99, Case, assert_equal_in_c, need
+from c_harness import C99, CPP11, SANITIZED, Case, assert_equal_in_c, need
 from hypothesis import given
 from hypothesis import strategies as st
+from integer_forests import (
+    DTYPES,
+    LEAVES,
+    chain,
+    fork,
+    grown,
+    quantizer,
+    random_program,
+    shares,
+    single_values,
+    summed,
+    table,
+    voted,
+)
 from integer_strategies import code_rows, float_rows, integer_programs
-from small_nodes import integer_regression, integer_trees
+from small_nodes import integer_regression, integer_trees, requantize
 from strategies import SEEDS, examples
 
 from ensemble_1d import InvalidInputError, Predictor, RandomForestModel
-from ensemble_1d.export.tree_bytes import TreeBytes, tree_bytes
-from ensemble_1d.export.tree_codes import CodeColumn, tree_codes
-from ensemble_1d.ir import IntegerTreeTable, descendants
+from ensemble_1d.export.c99 import c99_header
+from ensemble_1d.ir import IntegerTreeTable
 from ensemble_1d.runtime import evaluate
 
-CODES = np.arange(-32768, 32768)
+LAYOUTS = ["size", "balanced", "speed", "plain"]
+CONFIGURATIONS = [
+    ("size", "gcc", (*C99, "-Os")),
+    ("size", "clang", (*C99, "-O1", *SANITIZED)),
+    ("balanced", "gcc", (*C99, "-O1", *SANITIZED)),
+    ("balanced", "clang++", (*CPP11, "-O2")),
+    ("speed", "g++", (*CPP11, "-O1")),
+    ("speed", "clang", (*C99, "-O1", *SANITIZED)),
+    ("plain", "gcc", (*C99, "-O2", *SANITIZED)),
+]
+ALL = [
+    (layout, compiler, (*flags, level, *checks))
+    for layout in LAYOUTS
+    for compiler, flags in (("gcc", C99), ("g++", CPP11), ("clang", C99), ("clang++", CPP11))
+    for level, checks in (("-O0", ()), ("-O2", ()), ("-Os", ()), ("-O1", SANITIZED))
+]
 
 
-def forest(rng, *, shift=0, n_splits=40, width=1, n_columns=3, dtype=np.int8, n_trees=4):
-    """Return trees that are chains of splits, with cuts on a grid and leaves of any value or shares of 255."""
-    left, right, root = [], [], []
-    leaf = 0
-    for _ in range(n_trees):
-        first = len(left)
-        root.append(first)
-        for node in range(first, first + n_splits):
-            is_last = node == first + n_splits - 1
-            child, leaf = (~leaf if is_last else node + 1), leaf + is_last
-            other, leaf = ~leaf, leaf + 1
-            pair = (child, other) if rng.random() < 0.5 else (other, child)
-            left.append(pair[0])
-            right.append(pair[1])
-    if width > 1:
-        values = rng.multinomial(255, rng.dirichlet(np.full(width, 0.3)), leaf)
-        values[::3] = 255 * np.eye(width, dtype=np.int64)[rng.integers(0, width, len(values[::3]))]
-    else:
-        limits = np.iinfo(dtype)
-        values = rng.integers(limits.min, limits.max, (leaf, 1), endpoint=True)
-    n_outputs = width if width > 1 else 2
-    return IntegerTreeTable(
-        column=rng.integers(0, n_columns, len(left)).astype(np.uint16),
-        cut=((rng.integers(-100, 100, len(left)) << shift) - 1).astype(np.int16),
-        left=np.array(left, np.int32),
-        right=np.array(right, np.int32),
-        default_left=np.empty(0, np.bool_),
-        value=values.astype(np.uint8 if width > 1 else dtype),
-        root=np.array(root, np.int32),
-        output=np.zeros(n_trees, np.uint8) if width > 1 else rng.integers(0, 2, n_trees).astype(np.uint8),
-        n_outputs=n_outputs,
+def names(configurations):
+    """Return an identifier for each."""
+    return [f"{layout}-{compiler}-{'-'.join(flags[-3:])}" for layout, compiler, flags in configurations]
+
+
+def case(program, rng, n_rows=50):
+    """Return a program with rows of codes, and a few of floats."""
+    return Case(program, code_rows(program, rng, n_rows), float_rows(program.n_features, rng, 3))
+
+
+def used(program, layout="size"):
+    """Return the layout that the only table of a program has in C, from the tables and functions of its header."""
+    text = c99_header(program, "m", layout)
+    if re.search(r"m_body(_0)*_left\[", text):
+        return "plain"
+    if re.search(r"m_body(_0)*_data\[", text):
+        return "size" if "<< 25) < 0" in text else "balanced"
+    return "speed"
+
+
+# ---------------------------------------------------------------- every layout against the runtime
+
+
+@st.composite
+def batches(draw):
+    """Draw programs of trees that strain a layout, and one of any nodes: compiled together."""
+    seeds = draw(st.lists(SEEDS, min_size=5, max_size=7))
+    cases = [case(random_program(rng), rng) for rng in map(np.random.default_rng, seeds)]
+    rng = np.random.default_rng(seeds[0])
+    return [*cases, case(draw(integer_programs()), rng)]
+
+
+@pytest.mark.parametrize(("layout", "compiler", "flags"), CONFIGURATIONS, ids=names(CONFIGURATIONS))
+@examples(5)
+@given(cases=batches())
+def test_every_layout_equals_the_runtime(layout, compiler, flags, cases):
+    """Long columns, deep trees, every kind of leaf, codes that are bytes, made bytes, or shared by tables."""
+    assert_equal_in_c(cases, need(compiler), flags, layout=layout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("layout", "compiler", "flags"), ALL, ids=names(ALL))
+@examples(15)
+@given(cases=batches())
+def test_every_layout_equals_the_runtime_in_every_language_and_at_every_level(layout, compiler, flags, cases):
+    """C and C++, at every level of optimization, and under sanitizers."""
+    assert_equal_in_c(cases, need(compiler), flags, layout=layout)
+
+
+def one_table(tree, value, *, n_columns=1, narrow=True, seed=0, **fields):
+    """Return a program of one table over these trees, with random columns and cuts."""
+    rng = np.random.default_rng(seed)
+    left, right, root = tree
+    column = rng.integers(0, n_columns, len(left))
+    column[rng.permutation(len(left))[:n_columns]] = np.arange(n_columns)[: len(left)]
+    cut = rng.integers(0, 256, len(left)) if narrow else rng.integers(-32768, 32768, len(left))
+    trees = table(left, right, root, value(rng, left, right, root), column=column, cut=cut, **fields)
+    first = quantizer(np.full(n_columns, narrow))
+    if trees.value.shape[1] > 1:
+        return voted(first, trees, requantize(trees.n_outputs), width=trees.n_outputs)
+    return summed(first, trees, width=trees.n_outputs)
+
+
+def valued(kind, dtype=np.uint8):
+    """Return a function that makes leaves of one value."""
+    return lambda rng, left, right, root: single_values(rng, (left, right, root), kind, dtype)
+
+
+def shared(n_classes, total=255, **fields):
+    """Return a function that makes leaves of shares."""
+    return lambda rng, left, right, root: shares(
+        rng, int((~np.concatenate([left, right])).max()) + 1, n_classes, total, **fields
     )
 
 
-def column_code(column: CodeColumn, x):
-    """Return the tree codes of input codes, from the definition."""
-    if len(column.cuts):
-        return (column.cuts[:, np.newaxis] < x).sum(axis=0)
-    return np.clip((x >> column.shift) - column.base, 0, 255)
+def wood(n_trees=8, n_splits=60, seed=1):
+    """Return random trees."""
+    return grown(np.random.default_rng(seed), n_trees, n_splits)
 
 
-def walked(trees: TreeBytes, row, n_outputs):
-    """Return the sums of one row of tree codes by reading the bytes as their docstring says."""
-    total = [0] * n_outputs
-    data, start = trees.data.tolist(), 0
-    outputs = np.repeat(np.arange(len(trees.trees_of)), trees.trees_of)
-    for size, output in zip(trees.sizes.tolist(), outputs.tolist(), strict=True):
-        p, n_head = start, 3 if trees.wide else 2
-        while True:
-            head = data[p]
-            column = (head & 63) * 256 + data[p + 1] if trees.wide else head & 63
-            goes_right = row[column] > data[p + n_head - 1]
-            p += n_head
-            if head >> 6 == 0:
-                skip, p = data[p], p + 1
-                if skip == 0:
-                    skip, p = data[p] + 256 * data[p + 1], p + 2
-                p += skip if goes_right else 0
-                continue
-            length = (1 if data[p] < trees.n_classes else 2) if trees.n_classes else trees.leaf_bytes
-            if (head >> 6 == 1) == goes_right or head >> 6 == 3:
-                p += length if head >> 6 == 3 and goes_right else 0
-                break
-            p += length
-        if not trees.n_classes:
-            total[output] += int.from_bytes(bytes(data[p : p + trees.leaf_bytes]), "little") - trees.leaf_zero
-        elif data[p] < trees.n_classes:
-            total[data[p]] += trees.total
-        else:
-            place, rest = (data[p] - trees.n_classes) * 256 + data[p + 1], trees.total
-            while rest:
-                label, share = trees.mixtures[place : place + 2].tolist()
-                total[label] += share
-                rest, place = rest - share, place + 2
-        start += size
-    return total
+NAMED = {
+    "a lone split": (one_table(chain(1), valued("any")), ("size", "balanced", "speed")),
+    "two values, bits of headers": (one_table(wood(), valued("either")), ("size", "balanced", "speed")),
+    "two values, and equal ones in a split": (one_table(wood(), valued("two")), ("size", "balanced", "speed")),
+    "equal leaves": (one_table(wood(), valued("equal", np.int16)), ("size", "balanced", "speed")),
+    "bits, and more columns than they leave room for": (
+        one_table(wood(), valued("either"), n_columns=40),
+        ("size", "balanced", "speed"),
+    ),
+    "63 columns": (one_table(wood(8, 900), valued("any"), n_columns=63), ("size", "size", "speed")),
+    "64 columns": (one_table(wood(), valued("few"), n_columns=64), ("size", "balanced", "speed")),
+    "255 columns": (one_table(wood(9, 250), valued("either"), n_columns=255), ("size", "size", "speed")),
+    "256 columns": (one_table(wood(9, 290), valued("any"), n_columns=256), ("size", "size", "speed")),
+    "257 columns": (one_table(wood(9, 290), valued("any"), n_columns=257), ("size", "size", "speed")),
+    "300 columns, two values": (one_table(wood(9, 400), valued("either"), n_columns=300), ("size", "size", "speed")),
+    "a left child of 255 bytes": (one_table(fork(84), valued("few")), ("size", "balanced", "speed")),
+    "a left child of 258 bytes": (one_table(fork(85), valued("few")), ("size", "balanced", "speed")),
+    "a left child of 65,000 bytes": (
+        one_table(fork(21_600, 30), valued("few"), n_columns=5),
+        ("size", "size", "size"),
+    ),
+    "a left child of 30,000 bytes": (
+        one_table(fork(10_000, 30), valued("few"), n_columns=5),
+        ("size", "balanced", "size"),
+    ),
+    "a tree of over 65,535 bytes": (one_table(fork(30_000), valued("few")), ("plain", "plain", "plain")),
+    "a right child of 1,000 bytes": (one_table(fork(1, 330), valued("few")), ("size", "balanced", "size")),
+    "leaves of two bytes": (one_table(wood(9, 500), valued("any", np.uint16), n_columns=3), ("size", "size", "speed")),
+    "many steps of one number": (one_table(wood(), valued("steps", np.int16)), ("size", "balanced", "speed")),
+    "wide codes": (one_table(wood(), valued("few"), n_columns=9, narrow=False), ("size", "balanced", "speed")),
+    "outputs side by side": (
+        one_table(wood(), valued("few", np.int8), output=np.arange(8) % 3, n_outputs=3),
+        ("size", "balanced", "speed"),
+    ),
+    "an output without trees": (
+        one_table(wood(), valued("any", np.int8), output=np.arange(8) % 2 * 2, n_outputs=4),
+        ("size", "balanced", "speed"),
+    ),
+    "shares of two classes": (one_table(wood(), shared(2), n_outputs=2), ("size", "balanced", "speed")),
+    "pure leaves alone": (one_table(wood(), shared(9, pure=1), n_outputs=9), ("size", "balanced", "speed")),
+    "shares of one": (one_table(wood(), shared(5, 1), n_outputs=5), ("size", "balanced", "speed")),
+    "shares of 128 classes": (one_table(wood(), shared(128), n_outputs=128), ("size", "balanced", "speed")),
+    "shares of 129 classes": (one_table(wood(), shared(129), n_outputs=129), ("plain", "plain", "plain")),
+    "more lists than places": (
+        one_table(wood(3, 400), shared(120, held=60, pure=0.1), n_outputs=120),
+        ("plain", "plain", "speed"),
+    ),
+    "shares over 70 columns": (one_table(wood(), shared(3), n_columns=70, n_outputs=3), ("size", "balanced", "speed")),
+    "shares in a deep tree": (one_table(fork(90), shared(3), n_outputs=3), ("size", "balanced", "speed")),
+}
 
 
-@examples(40)
-@given(seed=SEEDS, shift=st.integers(0, 8), n_splits=st.integers(1, 300), n_columns=st.integers(1, 90))
-def test_tree_codes_decide_as_input_codes_do_for_every_code(seed, shift, n_splits, n_columns):
-    """Every split goes left for the same of all 65536 codes, whether its column is shifted or ranked."""
-    rng = np.random.default_rng(seed)
-    table = forest(rng, shift=shift, n_splits=n_splits, n_columns=n_columns)
-    table = dataclasses.replace(table, cut=np.where(rng.random(len(table.cut)) < 0.1, table.cut + 1, table.cut))
-    codes = tree_codes(table)
-    made = [column_code(column, CODES) for column in codes.columns]
-    for node in rng.permutation(len(table.cut))[:50]:
-        column = int(codes.column[node])
-        assert codes.columns[column].source == table.column[node]
-        left = made[column] <= codes.cut[node]
-        np.testing.assert_array_equal(left, table.cut[node] >= CODES)
+@pytest.mark.parametrize("name", NAMED)
+def test_a_layout_is_used_where_it_has_room(name):
+    """What has no room in one layout takes the next: balanced and speed fall back to size, and size to plain."""
+    program, expected = NAMED[name]
+    assert tuple(used(program, layout) for layout in LAYOUTS) == (*expected, "plain")
 
 
-def test_cuts_on_a_grid_take_one_column_a_feature_and_no_ranks():
-    """A grid of up to 255 steps is a shift and a base."""
-    codes = tree_codes(forest(np.random.default_rng(0), shift=7, n_splits=200, n_columns=5))
-    assert len(codes.columns) == 5
-    assert {column.shift for column in codes.columns} == {7}
-    assert not any(len(column.cuts) for column in codes.columns)
+EDGES = [CONFIGURATIONS[i] for i in (1, 2, 4, 6)]
 
 
-@examples(40)
-@given(
-    seed=SEEDS,
-    shift=st.sampled_from([0, 3, 8]),
-    n_splits=st.sampled_from([1, 3, 40, 200]),
-    width=st.sampled_from([1, 1, 2, 3, 10]),
-    n_columns=st.sampled_from([1, 5, 100]),
-    dtype=st.sampled_from([np.int8, np.uint8, np.int16, np.uint16]),
-)
-def test_a_walk_through_the_bytes_finds_the_sums_of_the_runtime(  # noqa: PLR0917 -- one for each choice
-    seed, shift, n_splits, width, n_columns, dtype
-):
-    """Headers of one and two bytes, short and long skips, leaves of one value and of several."""
-    rng = np.random.default_rng(seed)
-    table = forest(rng, shift=shift, n_splits=n_splits, width=width, n_columns=n_columns, dtype=dtype)
-    trees = tree_bytes(table)
-    assert trees is not None
-    rows = rng.integers(-32768, 32768, (10, n_columns)).astype(np.int16)
-    rows[5:] = rng.choice(table.cut, (5, n_columns)) + rng.integers(0, 2, (5, n_columns))
-    codes = np.column_stack([column_code(column, rows[:, column.source].astype(np.int64)) for column in trees.columns])
-    assert codes.min() >= 0
-    assert codes.max() <= 255
-    found = [walked(trees, row, table.n_outputs) for row in codes.tolist()]
-    np.testing.assert_array_equal(found, evaluate(table, rows))
+@pytest.mark.parametrize(("layout", "compiler", "flags"), EDGES, ids=names(EDGES))
+def test_every_layout_equals_the_runtime_at_its_limits(layout, compiler, flags):
+    """Columns, skips, leaves and lists at the edges of their bytes."""
+    rng = np.random.default_rng(2)
+    cases = [case(program, rng, 15) for program, _ in NAMED.values()]
+    assert_equal_in_c(cases, need(compiler), flags, layout=layout)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda table: {"default_left": np.zeros(len(table.cut), np.bool_)},
-        lambda table: {"value": table.value // 2},
-        lambda table: {"value": table.value.astype(np.uint16)},
+        lambda trees: {"default_left": np.zeros(len(trees.cut), np.bool_)},
+        lambda trees: {"value": trees.value // 2},
+        lambda trees: {"value": trees.value.astype(np.uint16) * 2},
+        lambda trees: {
+            "root": np.append(trees.root, -1).astype(np.int32),
+            "output": np.append(trees.output, trees.output[:1]),
+        },
     ],
-    ids=["missing values", "shares of no total", "shares of 16 bits"],
+    ids=["missing values", "shares of no total", "shares of 9 bits", "a tree of one leaf"],
 )
-def test_what_the_size_layout_has_no_room_for_stays_plain(change):
-    """The header is written all the same, with one array a field."""
-    table = forest(np.random.default_rng(0), width=3)
-    table = dataclasses.replace(table, **change(table))
-    assert tree_bytes(table) is None
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_no_layout_has_room_for_stays_plain(layout, change):
+    """The header is written all the same, with one array a field, and answers as ever."""
+    program, _ = NAMED["shares of 128 classes"]
+    first, trees, *rest = program.root.steps
+    trees = dataclasses.replace(trees, **change(trees))
+    if len(trees.default_left):
+        first = dataclasses.replace(first, missing=True, narrow=np.zeros(first.n_columns, np.bool_))
+    program = dataclasses.replace(program, root=dataclasses.replace(program.root, steps=(first, trees, *rest)))
+    assert used(program, layout) == "plain"
+    assert_equal_in_c([case(program, np.random.default_rng(0))], need("gcc"), C99, layout=layout)
 
 
-def test_trees_of_one_leaf_and_trees_too_long_stay_plain():
-    """A root that is a leaf has no split to begin with; a tree must fit in 65535 bytes."""
-    assert tree_bytes(forest(np.random.default_rng(0), n_splits=30_000, n_trees=1)) is None
-    table = forest(np.random.default_rng(0), n_trees=1)
-    lone = dataclasses.replace(table, root=np.array([0, -1], np.int32), output=np.zeros(2, np.uint8))
-    assert tree_bytes(lone) is None
+# ---------------------------------------------------------------- the bytes of the size layout
 
 
-@pytest.mark.parametrize("layout", ["plain", "size"])
-@examples(6)
-@given(data=st.data())
-def test_both_layouts_equal_the_runtime(layout, data):
-    """Random programs and chains of splits give the same integers in C in either layout."""
-    seeds = data.draw(st.lists(SEEDS, min_size=3, max_size=5))
-    cases = []
-    for seed in seeds:
-        rng = np.random.default_rng(seed)
-        table = forest(rng, shift=int(rng.integers(0, 9)), width=1, n_columns=int(rng.choice([2, 80])))
-        table = dataclasses.replace(table, output=np.zeros(len(table.root), np.uint8), n_outputs=1)
-        program = integer_regression(table, n_features=80)
-        cases.append(Case(program, code_rows(program, rng, 40), float_rows(80, rng, 5)))
-    program = data.draw(integer_programs())
-    rng = np.random.default_rng(seeds[0])
-    cases.append(Case(program, code_rows(program, rng, 40), float_rows(program.n_features, rng, 10)))
-    assert_equal_in_c(cases, need("gcc"), (*C99, "-O1"), layout=layout)
+def numbers(text, name):
+    """Return the entries of a table of a header."""
+    return list(map(int, re.search(rf"\b{name}\[\d+\] M_TABLE = {{([^}}]*)}}", text)[1].split(",")))
+
+
+def walked(text, trees, row, *, has_bits):
+    """Return the sum of one row of codes of bytes, from the bytes and the sentences that say what they mean."""
+    data, p, total = numbers(text, "m_body_0_data"), 0, 0
+    none, n_long = (31 if has_bits else 63), (1 if trees.column.max() < 256 else 2)
+    leaves = [trees.value[~np.array(sorted(set(leaf)))].astype(int) for leaf in leaves_of_trees(trees)]
+    reach = [int(np.ptp(value)) for value in leaves]
+    step = int(np.gcd.reduce(np.concatenate([value.ravel() - value.min() for value in leaves]))) or 1
+    order = sorted(range(len(leaves)), key=lambda tree: -reach[tree])
+    n_leaf = 0 if has_bits else 1 if max(reach) // step < 256 else 2
+    start = 0
+    for tree, size in zip(order, numbers(text, "m_body_0_size"), strict=True):
+        p, stored = start, None
+        while stored is None:
+            head = data[p]
+            column, is_long, p = head & none, head & none == none, p + 1
+            if is_long:
+                column, p = int.from_bytes(bytes(data[p : p + n_long]), "big"), p + n_long
+            goes_right, p = row[column] > data[p], p + 1
+            left_leaf, right_leaf = head & 0x80, head & 0x40
+            if not (left_leaf or right_leaf):
+                n_skip = 2 if is_long else 1
+                skip, p = int.from_bytes(bytes(data[p : p + n_skip]), "little"), p + n_skip
+                p += skip * goes_right
+            elif right_leaf if goes_right else left_leaf:
+                # After a split with a right leaf alone comes that leaf, and else the left one.
+                p += n_leaf * bool(goes_right and left_leaf)
+                bit = bool(head & 0x20)
+                stored = int(bit if goes_right else not bit) if has_bits else 0
+                stored += int.from_bytes(bytes(data[p : p + n_leaf]), "little")
+            else:
+                p += n_leaf
+        total += int(leaves[tree].min()) + step * stored
+        start += size
+    assert start == len(data)
+    return total
+
+
+def leaves_of_trees(trees):
+    """Yield the leaves of each tree."""
+    for root in trees.root.tolist():
+        todo, found = [root], []
+        while todo:
+            node = todo.pop()
+            if node < 0:
+                found.append(node)
+            else:
+                todo += [int(trees.left[node]), int(trees.right[node])]
+        yield found
+
+
+@examples(40)
+@given(
+    seed=SEEDS,
+    n_columns=st.sampled_from([1, 5, 31, 32, 63, 64, 100, 256, 257, 300]),
+    kind=st.sampled_from(LEAVES),
+    dtype=st.sampled_from(DTYPES),
+    shape=st.sampled_from(["grown", "chain", "fork"]),
+)
+def test_a_walk_through_the_bytes_finds_the_sums_of_the_runtime(seed, n_columns, kind, dtype, shape):
+    """Headers with and without bits of leaves, long columns, short and long skips, leaves of one and of two bytes."""
+    rng = np.random.default_rng(seed)
+    tree = {"grown": grown(rng, 4, 300), "chain": chain(50), "fork": fork(100, 90)}[shape]
+    program = one_table(tree, valued(kind, dtype), n_columns=n_columns, seed=seed)
+    trees = program.root.steps[1]
+    assert isinstance(trees, IntegerTreeTable)
+    text = c99_header(program, "m")
+    rows = rng.integers(0, 256, (8, n_columns))
+    both = (trees.left < 0) & (trees.right < 0)
+    differs = (trees.value[~trees.left[both]] != trees.value[~trees.right[both]]).all()
+    has_bits = bool(differs) and "h & 31" in text
+    found = [walked(text, trees, row, has_bits=has_bits) for row in rows.tolist()]
+    np.testing.assert_array_equal(found, evaluate(trees, rows.astype(np.int16))[:, 0])
+
+
+def test_a_lone_split_is_packed():
+    """The smallest trees there are: a header, a cut and two leaves; of two values a header and a cut."""
+    text = c99_header(integer_regression(integer_trees([(3, 4), (9, 11)])), "m")
+    # By what a leaf can change: 9 or 11 first.
+    assert numbers(text, "m_body_0_data") == [0xC0, 0, 0, 2, 0xC0, 0, 0, 1]
+    assert "y[0] = (int32_t)sum + 12;" in text
+    text = c99_header(integer_regression(integer_trees([(3, 4), (9, 8)])), "m")
+    assert numbers(text, "m_body_0_data") == [0xE0, 0, 0xC0, 0]
+
+
+# ---------------------------------------------------------------- models
 
 
 def test_layouts_are_chosen_by_name(multiclass):
-    """The size layout is the default, smaller, and as equal as the plain one; another name is refused."""
+    """The size layout is the default and smaller, all equal Python; another name is refused."""
     model = RandomForestModel(n_estimators=100, random_state=0).fit(multiclass.X, multiclass.y)
     predictor = model.quantize("int8", multiclass.X)
     assert isinstance(predictor, Predictor)
@@ -200,29 +329,7 @@ def test_layouts_are_chosen_by_name(multiclass):
     assert "model_body_0_data" in size
     assert "model_body_0_data" not in plain
     assert len(size) < len(plain)
-    for layout in ("plain", "size"):
+    for layout in LAYOUTS:
         assert predictor.verify_c(multiclass.X, layout=layout).n_different == 0
     with pytest.raises(InvalidInputError, match="layout='fast' is unknown"):
         predictor.c_source(layout="fast")
-
-
-def test_compact_cuts_lie_on_grids(multiclass):
-    """On few features of small models most splits read a shifted column, and no calibration row changes sides."""
-    model = RandomForestModel(n_estimators=10, max_depth=4, random_state=0).fit(multiclass.X, multiclass.y)
-    predictor = model.quantize("int8", multiclass.X, compact=True)
-    (table,) = (node for node in descendants(predictor.program.root) if isinstance(node, IntegerTreeTable))
-    codes = tree_codes(table)
-    is_shifted = np.array([not len(column.cuts) for column in codes.columns])
-    assert is_shifted[codes.column].mean() > 0.8
-    assert predictor.report.n_inexact_splits == 0
-    assert predictor.verify_c(multiclass.X).n_different == 0
-    fine = model.quantize("int8", multiclass.X)
-    (exact,) = (node for node in descendants(fine.program.root) if isinstance(node, IntegerTreeTable))
-    assert not np.array_equal(exact.cut, table.cut)
-
-
-def test_a_lone_split_is_packed():
-    """The smallest tree there is: a header, a cut and two leaves."""
-    table = integer_trees([(3, 4)])
-    assert tree_bytes(table).data.tolist() == [0xC0, 0, 3, 0, 4, 0]
-    assert "model_body_0_data" in Predictor(integer_regression(table)).c_source()

@@ -60,10 +60,14 @@ def test_an_honest_header_has_no_difference(gcc):
 CORRUPTIONS = {
     "leaf on the left": ("0, 9000, 500, 9000", "0, 9000, 501, 9000", [0, 1, 2, 3]),
     "leaf on the right": ("0, 9000, 500, 9000", "0, 9001, 500, 9000", [4, 5]),
-    "cuts up": ("cut[2] = {\n    0, 0\n}", "cut[2] = {\n    1, 1\n}", [4]),
-    "one cut down": ("cut[2] = {\n    0, 0\n}", "cut[2] = {\n    0, -1\n}", [3]),
-    "offset": ("offset[1] = {\n    0.0f", "offset[1] = {\n    1.0f", [1, 2, 3, 4, 5]),
-    "comparison": ("code <= model_body_0_cut", "code < model_body_0_cut", [3]),
+    "cuts up": ("cut[2] MODEL_TABLE = {\n    0, 0\n}", "cut[2] MODEL_TABLE = {\n    1, 1\n}", [4]),
+    "one cut down": ("cut[2] MODEL_TABLE = {\n    0, 0\n}", "cut[2] MODEL_TABLE = {\n    0, -1\n}", [3]),
+    "offset": ("offset[1] MODEL_TABLE = {\n    0.0f", "offset[1] MODEL_TABLE = {\n    1.0f", [1, 2, 3, 4, 5]),
+    "comparison": (
+        "code <= (int16_t)MODEL_READ_16(&model_body_0_cut",
+        "code < (int16_t)MODEL_READ_16(&model_body_0_cut",
+        [3],
+    ),
     "ties": ("y[i] > y[best]", "y[i] >= y[best]", [4, 5]),
     "division": ("quotient |= 1u", "quotient |= 0u", [0, 1, 2, 3, 4, 5]),
     "exponential": ("((drop + 64) >> 7)", "((drop + 64) >> 6)", [0, 1, 2, 3]),
@@ -86,7 +90,7 @@ def test_an_altered_value_of_a_regression_is_found(gcc, corrupt):
     """Values are compared to the last bit, like probabilities."""
     program = integer_regression(integer_trees([(5, 7)]))
     assert verify_header(program, ROWS).n_different == 0
-    corrupt("5, 0, 7", "5, 0, 6")
+    corrupt("(int32_t)sum * 2 + 5", "(int32_t)sum * 1 + 5")
     assert verify_header(program, ROWS).n_different == 2
 
 
@@ -101,6 +105,7 @@ def test_an_altered_rank_is_found(gcc, corrupt):
         thresholds=np.array([1.5], np.float32),
         strict=np.array([True]),
         missing=False,
+        narrow=np.zeros(1, np.bool_),
     )
     program = regression(first, integer_trees([(0, 1)]), Dequantize(fraction_bits=0))
     assert verify_header(program, rows(1, 1.5, 2)).n_different == 0

@@ -8,11 +8,15 @@ from typing import get_args
 import numpy as np
 
 from ensemble_1d.errors import InvalidInputError
+from ensemble_1d.export.c99_avr import avr_limit
+from ensemble_1d.export.c99_functions import Layout, Style, arguments
 from ensemble_1d.export.c99_nodes import render
-from ensemble_1d.export.c99_text import array, comment, label_table
-from ensemble_1d.export.c99_trees import Layout, Style
-from ensemble_1d.ir import Dequantize, Program, Quantize
-from ensemble_1d.ir.fixed_point import EXP2_TABLE, LOG2_TABLE
+from ensemble_1d.export.c99_text import array, comment, entry, integer, label_table
+from ensemble_1d.export.c99_trees import code_maker, tree_style
+from ensemble_1d.export.class_decision import ClassDecision, class_decision
+from ensemble_1d.ir import Chain, Dequantize, Program, Quantize, smallest_dtype
+from ensemble_1d.ir.fixed_point import CODE_STEPS, EXP2_TABLE, LOG2_TABLE, NARROW_HIGH
+from ensemble_1d.ir.nodes_integer import INDEX
 
 
 def c99_header(program: Program, name: str, layout: Layout = "size") -> str:
@@ -34,27 +38,47 @@ def c99_header(program: Program, name: str, layout: Layout = "size") -> str:
         raise InvalidInputError(f"layout={layout!r} is unknown; use one of {get_args(Layout)}")
     quantizer, body, dequantize = program.integer_parts()
     upper = name.upper()
+    decision = None if program.classes is None else class_decision(quantizer, body)
+    style = tree_style(quantizer, body, layout, decision)
+    if decision is not None and 1 < decision.n_steps < len(body.steps):
+        # What makes the scores is one function, that both entry points call.
+        body = Chain(steps=(Chain(steps=body.steps[: decision.n_steps]), *body.steps[decision.n_steps :]))
+    definitions = render(body, quantizer.n_columns, "int16_t", style, "e1d_body")
+    texts = [
+        _kernels("c99_kernels.h"),
+        _kernels("c99_dense.h") if any("e1d_activation" in text for text in definitions) else "",
+        *(code_maker(style.codes) if style.codes is not None and style.makes_codes else []),
+        *definitions,
+        _entry_points(
+            program, style, body, decision, has_exit=any("e1d_body_0_reaches(" in text for text in definitions)
+        ),
+        _input_quantizer(quantizer),
+    ]
+    code = "\n".join(text for text in texts if text)
     parts = [
         _opening(program, name, quantizer, dequantize),
         f"#ifndef {upper}_H\n#define {upper}_H\n\n#include <stdint.h>\n",
         "\n".join(_macros(program, upper, quantizer, dequantize)),
         "" if program.classes is None else label_table(program.classes, name),
-        _kernels(name),
-        *render(body, quantizer.n_columns, "int16_t", Style(name, layout), f"{name}_body"),
-        _entry_points(program, name, f"{name}_body"),
-        _input_quantizer(quantizer, name, upper),
+        avr_limit(code, name),
+        _named(code, name),
         f"#endif /* {upper}_H */\n",
     ]
     return "\n".join(part for part in parts if part)
 
 
-def _kernels(name: str) -> str:
-    """Return the fixed code under the model's own prefix, without the comment that opens its file."""
-    _, _, text = files("ensemble_1d.export").joinpath("c99_kernels.h").read_text(encoding="utf-8").partition("*/\n")
+def _named(code: str, name: str) -> str:
+    """Return code under the model's own name."""
+    return code.replace("e1d_", f"{name}_").replace("E1D_", f"{name.upper()}_")
+
+
+def _kernels(file: str) -> str:
+    """Return the fixed code of a file, without the comment that opens it."""
+    _, _, text = files("ensemble_1d.export").joinpath(file).read_text(encoding="utf-8").partition("*/\n")
     for marker, entries in (("E1D_EXP2_TABLE", EXP2_TABLE), ("E1D_LOG2_TABLE", LOG2_TABLE)):
         table = textwrap.indent(textwrap.fill(", ".join(map(str, entries)), 100), " " * 8).strip()
         text = text.replace(marker, f"\n        {table}\n    ")
-    return "\n" + text.replace("e1d_", f"{name}_").replace("E1D_", f"{name.upper()}_")
+    return f"\n{text}"
 
 
 def _opening(program: Program, name: str, quantizer: Quantize, dequantize: Dequantize) -> str:
@@ -97,34 +121,51 @@ def _macros(program: Program, upper: str, quantizer: Quantize, dequantize: Dequa
         yield f"#define {upper}_MISSING_CODE (-32768)"
 
 
-def _entry_points(program: Program, name: str, body: str) -> str:
-    """Return the functions that users call."""
-    if program.classes is None:
+def _entry_points(
+    program: Program, style: Style, body: Chain, decision: ClassDecision | None, *, has_exit: bool
+) -> str:
+    """Return the functions that users call; one of a table may stop early, where a layout has room for the table."""
+    codes = ""
+    if style.codes is not None and style.makes_codes:
+        codes = f"uint8_t t[{style.codes.n_columns}];\n    e1d_tree_codes(q, t);\n    "
+    given = arguments("q", "int16_t", style)
+    call = f"{codes}e1d_body({given}, y);"
+    if decision is None or program.classes is None:
         return f"""\
-/* The value of one row of codes, in steps of 2**-{name.upper()}_OUTPUT_FRACTION_BITS. */
-static inline int32_t {name}_predict(const int16_t *q)
+/* The value of one row of codes, in steps of 2**-E1D_OUTPUT_FRACTION_BITS. */
+static inline int32_t e1d_predict(const int16_t *q)
 {{
     int32_t y[1];
-    {body}(q, y);
+    {call}
     return y[0];
 }}
 """
     n_classes = len(program.classes)
+    choice = f"int32_t y[{n_classes}];\n    {call}\n    return e1d_argmax(y, {n_classes});"
+    is_partial = decision.n_steps < len(body.steps)
+    if decision.kind == "threshold" and has_exit:
+        choice = f"{codes}return e1d_body_0_reaches({given});"
+    elif decision.kind == "threshold":
+        choice = f"int32_t y[1];\n    {codes}e1d_body_0({given}, y);\n    return y[0] >= {integer(decision.least)};"
+    elif decision.kind == "argmax" and is_partial:
+        choice = f"int32_t y[{n_classes}];\n    {codes}e1d_body_0({given}, y);\n    return e1d_argmax(y, {n_classes});"
+    elif decision.kind == "softmax" and style.layout in {"balanced", "speed"}:
+        # More code, and as a rule no softmax.
+        last = f"return e1d_softmax_class(y, {n_classes}, {decision.near});"
+        choice = f"int32_t y[{n_classes}];\n    {codes}e1d_body_0({given}, y);\n    {last}"
     return f"""\
 /* Index of the most probable class of one row of codes; the first, where several are equal. */
-static inline int32_t {name}_predict(const int16_t *q)
+static inline int32_t e1d_predict(const int16_t *q)
 {{
-    int32_t y[{n_classes}];
-    {body}(q, y);
-    return {name}_argmax(y, {n_classes});
+    {choice}
 }}
 
 /* Probabilities of one row of codes, in Q15. */
-static inline void {name}_predict_proba(const int16_t *q, uint16_t *p)
+static inline void e1d_predict_proba(const int16_t *q, uint16_t *p)
 {{
-    int32_t y[{n_classes}];
     int32_t i;
-    {body}(q, y);
+    int32_t y[{n_classes}];
+    {call}
     for (i = 0; i < {n_classes}; i++) {{
         p[i] = (uint16_t)y[i];
     }}
@@ -132,45 +173,46 @@ static inline void {name}_predict_proba(const int16_t *q, uint16_t *p)
 """
 
 
-def _input_quantizer(node: Quantize, name: str, upper: str) -> str:
+def _input_quantizer(node: Quantize) -> str:
     """Return the function from floats to codes."""
+    tables = [array("e1d_offset", node.offset), array("e1d_scale", node.scale)]
+    source = "x[i]"
+    if node.n_columns > node.n_features:
+        feature = smallest_dtype(node.feature, INDEX)
+        tables.append(array("e1d_feature", feature))
+        source = f"x[{entry('e1d_feature', feature, 'i')}]"
+    step = f"e1d_affine_step({source}, {entry('e1d_offset', node.offset, 'i')}, {entry('e1d_scale', node.scale, 'i')}, "
+    narrow, wide = f"(int16_t){step}{NARROW_HIGH})", f"(int16_t)({step}{CODE_STEPS}) - 32767)"
+    lines = [f"for (i = 0; i < {node.n_columns}; i++) {{"]
+    if node.narrow.all() or not node.narrow.any():
+        lines.append(f"    q[i] = {narrow if node.narrow.all() else wide};")
+    else:
+        tables.append(array("e1d_narrow", node.narrow))
+        lines += [f"    if ({entry('e1d_narrow', node.narrow, 'i')}) {{", f"        q[i] = {narrow};"]
+        lines += ["    } else {", f"        q[i] = {wide};", "    }"]
+    lines.append("}")
     ranks = np.flatnonzero(node.is_rank())
-    tables = [array(f"{name}_offset", node.offset), array(f"{name}_scale", node.scale)]
     if len(ranks):
-        tables.append(array(f"{name}_thresholds", node.thresholds))
-    further = range(node.n_features, node.n_columns)
-    lines = [
-        f"    int32_t i;\n    for (i = 0; i < {node.n_features}; i++) {{",
-        f"        q[i] = {name}_affine_code(x[i], {name}_offset[i], {name}_scale[i]);",
-        "    }",
-    ]
-    for column in (column for column in further if not node.is_rank()[column]):
-        source = f"x[{node.feature[column]}]"
-        lines.append(
-            f"    q[{column}] = {name}_affine_code({source}, {name}_offset[{column}], {name}_scale[{column}]);"
-        )
+        tables.append(array("e1d_thresholds", node.thresholds))
     for column in ranks.tolist():
         begin, end = int(node.start[column]), int(node.start[column + 1])
-        source = f"x[{node.feature[column]}]"
-        strict = int(node.strict[column])
-        call = f"{name}_rank_code({source}, &{name}_thresholds[{begin}], {end - begin}, {strict})"
+        call = f"x[{node.feature[column]}], &e1d_thresholds[{begin}], {end - begin}, {int(node.strict[column])}"
         # A NaN compares false with every threshold: rank 0 in both orders of comparison.
-        lines.append(f"    q[{column}] = {call};")
+        rank, first = f"e1d_rank_step({call})", int(node.first_codes()[column])
+        lines.append(f"q[{column}] = (int16_t)({rank} - {-first});" if first else f"q[{column}] = (int16_t){rank};")
     if node.missing:
         lines += [
-            f"    for (i = 0; i < {node.n_features}; i++) {{",
-            f"        if ({name}_is_nan(x[i])) {{\n            q[i] = -32768;\n        }}",
-            "    }",
+            f"for (i = 0; i < {node.n_columns}; i++) {{",
+            f"    if (e1d_is_nan({source})) {{\n        q[i] = -32768;\n    }}",
+            "}",
         ]
-        for column in further:
-            lines.append(f"    if ({name}_is_nan(x[{node.feature[column]}])) {{\n        q[{column}] = -32768;\n    }}")
-    definitions, body = "\n".join(tables), "\n".join(lines)
+    definitions, body = "\n".join(tables), textwrap.indent("\n".join(["int32_t i;", *lines]), "    ")
     return f"""\
-#ifndef {upper}_NO_FLOAT
+#ifndef E1D_NO_FLOAT
 {definitions}
 
 /* Codes of one row of floats. */
-static inline void {name}_quantize_input(const float *x, int16_t *q)
+static inline void e1d_quantize_input(const float *x, int16_t *q)
 {{
 {body}
 }}

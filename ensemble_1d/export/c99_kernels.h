@@ -4,6 +4,31 @@
  */
 typedef char e1d_needs_arithmetic_shift[((-1) >> 1) == -1 ? 1 : -1];
 
+/* Loops that run best in a function of their own, with all registers. */
+#if defined(__GNUC__)
+#define E1D_SHARED static __attribute__((noinline, unused))
+#else
+#define E1D_SHARED static inline
+#endif
+
+/* An AVR reads tables from program memory, and compares bytes best. */
+#ifdef __AVR__
+#include <avr/pgmspace.h>
+#define E1D_TABLE PROGMEM
+#define E1D_READ_8(entry) pgm_read_byte(entry)
+#define E1D_READ_16(entry) pgm_read_word(entry)
+#define E1D_READ_32(entry) pgm_read_dword(entry)
+#define E1D_READ_FLOAT(entry) pgm_read_float(entry)
+#define E1D_CODE(code) ((uint8_t)(code))
+#else
+#define E1D_TABLE
+#define E1D_READ_8(entry) (*(entry))
+#define E1D_READ_16(entry) (*(entry))
+#define E1D_READ_32(entry) (*(entry))
+#define E1D_READ_FLOAT(entry) (*(entry))
+#define E1D_CODE(code) ((uint16_t)(code))
+#endif
+
 /* (((x >> shift_in) * multiplier + half) >> shift_out) + offset, saturated to low..high. */
 static inline int32_t e1d_requantize(int32_t x, uint8_t shift_in, int32_t multiplier, uint8_t shift_out, int32_t offset,
                                      int32_t low, int32_t high)
@@ -33,7 +58,7 @@ static inline uint8_t e1d_rank(int16_t x, const int16_t *cuts, int32_t n)
     int32_t high = n;
     while (low < high) {
         const int32_t middle = (low + high) >> 1;
-        if (cuts[middle] < x) {
+        if ((int16_t)E1D_READ_16(&cuts[middle]) < x) {
             low = middle + 1;
         } else {
             high = middle;
@@ -45,11 +70,11 @@ static inline uint8_t e1d_rank(int16_t x, const int16_t *cuts, int32_t n)
 /* 2**-d in Q15, for d >= 0 in steps of 2**-12: table, linear interpolation, shift. */
 static inline int32_t e1d_exp2_negative(int32_t distance)
 {
-    static const uint16_t table[33] = {E1D_EXP2_TABLE};
+    static const uint16_t exp2_table[33] E1D_TABLE = {E1D_EXP2_TABLE};
     const int32_t whole = distance >> 12;
     const int32_t index = (distance & 4095) >> 7;
-    const int32_t upper = (int32_t)table[index];
-    const int32_t drop = (upper - (int32_t)table[index + 1]) * (distance & 127);
+    const int32_t upper = (int32_t)E1D_READ_16(&exp2_table[index]);
+    const int32_t drop = (upper - (int32_t)E1D_READ_16(&exp2_table[index + 1])) * (distance & 127);
     const int32_t mantissa = upper - ((drop + 64) >> 7);
     if (whole > 16) {
         return 0;
@@ -57,20 +82,22 @@ static inline int32_t e1d_exp2_negative(int32_t distance)
     return (mantissa + (((int32_t)1 << whole) >> 1)) >> whole;
 }
 
-/* 2**31 / (total >> shift), rounded down, by long division; shift leaves 16 bits of the total. */
+/* 2**31 / (total >> shift), rounded down, by long division; shift leaves 16 bits of the total, which is 2**15 or more.
+ * So the first 15 digits of the quotient are 0.
+ */
 static inline uint32_t e1d_reciprocal(int32_t total, uint8_t *shift)
 {
     uint32_t divisor = (uint32_t)total;
     uint32_t quotient = 0;
-    uint32_t rest = 0;
-    int32_t bit;
+    uint32_t rest = 16384;
+    uint8_t digit;
     *shift = 0;
     while (divisor >= 65536u) {
         divisor >>= 1;
         *shift = (uint8_t)(*shift + 1);
     }
-    for (bit = 31; bit >= 0; bit--) {
-        rest = (rest << 1) | (bit == 31 ? 1u : 0u);
+    for (digit = 17; digit > 0; digit--) {
+        rest <<= 1;
         quotient <<= 1;
         if (rest >= divisor) {
             rest -= divisor;
@@ -105,6 +132,20 @@ static inline void e1d_softmax(int32_t *y, int32_t n)
     }
 }
 
+/* Index of the largest of n probabilities, from their logits: those that come close to the largest may share it. */
+static inline int32_t e1d_softmax_class(int32_t *y, int32_t n, int32_t near)
+{
+    const int32_t best = e1d_argmax(y, n);
+    int32_t i;
+    for (i = 0; i < n; i++) {
+        if (i != best && y[best] - y[i] < near) {
+            e1d_softmax(y, n);
+            return e1d_argmax(y, n);
+        }
+    }
+    return best;
+}
+
 /* One logit becomes the probabilities of two classes, in place. */
 static inline void e1d_sigmoid(int32_t *y)
 {
@@ -119,7 +160,7 @@ static inline void e1d_sigmoid(int32_t *y)
 /* n probabilities in Q15, not below the floor, become logarithms in base 2 with 12 fraction bits, in place. */
 static inline void e1d_log2(int32_t *y, int32_t n, int32_t floor)
 {
-    static const uint16_t table[33] = {E1D_LOG2_TABLE};
+    static const uint16_t log2_table[33] E1D_TABLE = {E1D_LOG2_TABLE};
     int32_t i;
     for (i = 0; i < n; i++) {
         int32_t mantissa = y[i] < floor ? floor : y[i];
@@ -131,8 +172,8 @@ static inline void e1d_log2(int32_t *y, int32_t n, int32_t floor)
             whole += 4096;
         }
         mantissa -= 32768;
-        lower = (int32_t)table[mantissa >> 10];
-        rise = ((int32_t)table[(mantissa >> 10) + 1] - lower) * (mantissa & 1023);
+        lower = (int32_t)E1D_READ_16(&log2_table[mantissa >> 10]);
+        rise = ((int32_t)E1D_READ_16(&log2_table[(mantissa >> 10) + 1]) - lower) * (mantissa & 1023);
         y[i] = lower + ((rise + 512) >> 10) - whole;
     }
 }
@@ -158,30 +199,31 @@ static inline int e1d_is_nan(float x)
     return (bits & 0x7FFFFFFFu) > 0x7F800000u;
 }
 
-/* floor((x - offset) * scale) - 32767, saturated; subtract and multiply round on their own, never fused. */
-static inline int16_t e1d_affine_code(float x, float offset, float scale)
+/* floor((x - offset) * scale), saturated to 0..most; subtract and multiply round on their own, never fused. */
+static inline int32_t e1d_affine_step(float x, float offset, float scale, int32_t most)
 {
     const float distance = x - offset;
     const float steps = distance * scale;
     if (!(steps > 0.0f)) {
-        return -32767;
+        return 0;
     }
-    return steps >= 65534.0f ? (int16_t)32767 : (int16_t)((int32_t)steps - 32767);
+    return steps >= (float)most ? most : (int32_t)steps;
 }
 
-/* How many of n ascending thresholds x exceeds (strict: reaches), less 32767. */
-static inline int16_t e1d_rank_code(float x, const float *thresholds, int32_t n, int strict)
+/* How many of n ascending thresholds x exceeds (strict: reaches). */
+static inline int32_t e1d_rank_step(float x, const float *thresholds, int32_t n, int strict)
 {
     int32_t low = 0;
     int32_t high = n;
     while (low < high) {
         const int32_t middle = (low + high) >> 1;
-        if (strict ? thresholds[middle] <= x : thresholds[middle] < x) {
+        const float threshold = E1D_READ_FLOAT(&thresholds[middle]);
+        if (strict ? threshold <= x : threshold < x) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    return (int16_t)(low - 32767);
+    return low;
 }
 #endif

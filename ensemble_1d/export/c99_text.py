@@ -1,4 +1,7 @@
-"""How numbers, tables, labels and comments are spelled in C99 and C++11 alike."""
+"""How numbers, tables, labels and comments are spelled in C99 and C++11 alike.
+
+`e1d` and `E1D` stand for the model's own name, which they become when the header is complete.
+"""
 
 import re
 import textwrap
@@ -30,12 +33,15 @@ def number(value: float) -> str:
     return f"{text}f" if any(mark in text for mark in ".e") else f"{text}.0f"
 
 
-def array(name: str, values: npt.NDArray[Any]) -> str:
-    r"""Return the definition of a constant table, rows after one another.
+def array(name: str, values: npt.NDArray[Any], *, memory: str = " E1D_TABLE") -> str:
+    r"""Return the definition of a constant table, rows after one another; `entry` and `byte_at` read it.
+
+    On an AVR it lies in program memory.
 
     Args:
         name: The table's name.
         values: Of an integer dtype up to 32 bits, bool or float32; not empty.
+        memory: The macro that names its memory; empty for tables that users read without `entry`.
 
     Returns:
         One C definition.
@@ -43,13 +49,33 @@ def array(name: str, values: npt.NDArray[Any]) -> str:
     Example:
         >>> import numpy as np
         >>> array("cut", np.array([1, -2], np.int16))
-        'static const int16_t cut[2] = {\n    1, -2\n};'
+        'static const int16_t cut[2] E1D_TABLE = {\n    1, -2\n};'
     """
     flat = values.ravel()
     spell = number if flat.dtype.kind == "f" else integer
     text = ", ".join(spell(value) for value in flat.tolist())
     wrapped = textwrap.fill(text, 110, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
-    return f"static const {_TYPES[flat.dtype.name]} {name}[{flat.size}] = {{\n{wrapped}\n}};"
+    return f"static const {_TYPES[flat.dtype.name]} {name}[{flat.size}]{memory} = {{\n{wrapped}\n}};"
+
+
+def entry(name: str, values: npt.NDArray[Any], index: str) -> str:
+    """Return the expression that reads one entry of a table that `array` defined.
+
+    Example:
+        >>> import numpy as np
+        >>> entry("cut", np.array([1, -2], np.int16), "i")
+        '(int16_t)E1D_READ_16(&cut[i])'
+        >>> entry("size", np.array([3], np.uint8), "0")
+        'E1D_READ_8(&size[0])'
+    """
+    kind = _TYPES[values.dtype.name]
+    read = f"E1D_READ_{'FLOAT' if kind == 'float' else 8 * values.dtype.itemsize}(&{name}[{index}])"
+    return f"({kind}){read}" if kind.startswith("int") else read
+
+
+def byte_at(pointer: str, offset: int = 0) -> str:
+    """Return the expression that reads a byte of a table through a pointer."""
+    return f"E1D_READ_8({pointer} + {offset})" if offset else f"E1D_READ_8({pointer})"
 
 
 def comment(lines: Sequence[str]) -> str:
@@ -68,7 +94,7 @@ def _ascii(text: str) -> str:
 def label_table(classes: npt.NDArray[Any], name: str) -> str:
     """Return the table from class index to label: int32 where all labels fit, else strings in UTF-8."""
     if classes.dtype.kind in "biu" and int(classes.min()) >= -(2**31) and int(classes.max()) < 2**31:
-        return f"/* Label of each class index. */\n{array(f'{name}_classes', classes.astype(np.int32))}"
+        return f"/* Label of each class index. */\n{array(f'{name}_classes', classes.astype(np.int32), memory='')}"
     strings = ", ".join(_string(str(label)) for label in classes.tolist())
     wrapped = textwrap.indent(strings.replace('", "', '",\n"'), "    ")
     return (

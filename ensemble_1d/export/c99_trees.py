@@ -1,30 +1,59 @@
-"""Tree tables in C: the plain layout, one array a field, and the size layout, one string of bytes."""
+"""Tree tables in C: which codes they compare, and which layout each of them has room in."""
 
-import textwrap
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ensemble_1d.export.c99_text import array, integer
-from ensemble_1d.export.tree_bytes import TreeBytes, tree_bytes
-from ensemble_1d.ir import IntegerTreeTable, smallest_dtype
+from ensemble_1d.export.c99_functions import Layout, Style
+from ensemble_1d.export.c99_requantize import requantize_call
+from ensemble_1d.export.c99_text import array, entry, integer
+from ensemble_1d.export.class_decision import ClassDecision
+from ensemble_1d.export.layout_balanced import balanced_layout
+from ensemble_1d.export.layout_plain import plain_layout
+from ensemble_1d.export.layout_size import size_layout
+from ensemble_1d.export.layout_speed import speed_layout
+from ensemble_1d.export.tree_codes import CodeColumn, TreeCodes, tree_codes
+from ensemble_1d.export.tree_leaves import SharedLeaves, SingleLeaves, tree_leaves
+from ensemble_1d.export.tree_sets import TreeSet
+from ensemble_1d.ir import (
+    Chain,
+    Concat,
+    IntegerCombine,
+    IntegerTreeTable,
+    Node,
+    Quantize,
+    Requantize,
+    Select,
+    smallest_dtype,
+)
+from ensemble_1d.ir.fixed_point import NARROW_HIGH
 from ensemble_1d.ir.nodes_integer import INDEX
 
-Layout = Literal["plain", "size"]
+
+def tree_style(quantizer: Quantize, body: Chain, layout: Layout, decision: ClassDecision | None) -> Style:
+    """Return how the trees of a program are written, with codes of one byte for all tables that can have them."""
+    readers = [reader for reader in _readers_of_codes(body) if _has_room(reader[0])] if layout != "plain" else []
+    least = {}
+    if decision is not None and decision.kind == "threshold" and decision.n_steps == 1:
+        least = {id(body.steps[0]): decision.least}
+    if not readers:
+        return Style(layout, None, {}, least)
+    # One array of tree codes serves all tables: those that read other codes stay plain.
+    maker = readers[0][1]
+    tables = [table for table, other in readers if other is maker or other == maker]
+    narrow = np.ones(len(maker[0].column), np.bool_) if maker else quantizer.narrow
+    codes = tree_codes(tables, narrow, maker)
+    if maker and codes.columns:
+        return Style(layout, None, {}, least)
+    return Style(layout, codes, {id(table): i for i, table in enumerate(tables)}, least)
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
-    """How a header is written.
-
-    Attributes:
-        prefix: Prefix of every name in it.
-        layout: How trees are laid out: "size" in one string of bytes, "plain" in one array a field.
-    """
-
-    prefix: str
-    layout: Layout
+def _least_sum(node: IntegerTreeTable, leaves: SingleLeaves | SharedLeaves, style: Style) -> int | None:
+    """Return the least sum of stored leaves for which a class is chosen; None where it always or never is."""
+    if isinstance(leaves, SharedLeaves) or id(node) not in style.least:
+        return None
+    least = -(-(style.least[id(node)] - int(leaves.low.sum())) // leaves.step)
+    return least if 0 < least <= leaves.bound(node) else None
 
 
 def render_trees(node: IntegerTreeTable, source: str, style: Style, label: str) -> list[str]:
@@ -33,58 +62,95 @@ def render_trees(node: IntegerTreeTable, source: str, style: Style, label: str) 
     Args:
         node: The trees.
         source: C type of the input: "int16_t" for codes, "int32_t" further on.
-        style: How to write it; where the size layout has no room for a table, it is plain.
+        style: How to write it; where a layout has no room for a table, the next one takes it.
         label: Name of the function, and prefix of the tables.
 
     Returns:
         C definitions in order.
     """
-    encoded = tree_bytes(node) if style.layout == "size" and source == "int16_t" else None
-    return _plain(node, source, label) if encoded is None else _bytes(encoded, node.n_outputs, style.prefix, label)
+    place = style.place.get(id(node))
+    leaves = tree_leaves(node)
+    found = None
+    if place is not None and style.codes is not None and leaves is not None and source == "int16_t":
+        codes = style.codes
+        least = _least_sum(node, leaves, style)
+        trees = TreeSet(node, codes.column[place], codes.cut[place], codes.n_columns, leaves, style, least)
+        if style.layout == "speed":
+            found = speed_layout(trees, label)
+        elif style.layout == "balanced":
+            found = balanced_layout(trees, label)
+        found = found or size_layout(trees, label)
+    return found or plain_layout(node, source, style, label)
 
 
-def function(label: str, source: str, body: str) -> str:
-    """Return a function definition."""
-    return f"\nstatic inline void {label}(const {source} *x, int32_t *y)\n{{\n{textwrap.indent(body, '    ')}\n}}"
+def _readers_of_codes(node: Node) -> Iterator[tuple[IntegerTreeTable, tuple[Select, Requantize] | tuple[()]]]:
+    """Yield the tables that read the input codes, or bytes made of them, and what makes these."""
+    match node:
+        case Chain():
+            yield from _readers_of_codes(node.steps[0])
+            table = made_table(node)
+            if table is not None:
+                select, requantize, *_ = node.steps
+                if isinstance(select, Select) and isinstance(requantize, Requantize):
+                    yield table, (select, requantize)
+        case Concat() | IntegerCombine():
+            for member in node.members:
+                yield from _readers_of_codes(member)
+        case IntegerTreeTable():
+            yield node, ()
+        case _:
+            return
 
 
-def store_each(n_outputs: int, value: str) -> str:
-    """Return the loop that stores a value in each output: volatile, lest it become a call of memset or memcpy."""
-    return f"for (i = 0; i < {n_outputs}; i++) {{\n    ((volatile int32_t *)y)[i] = {value};\n}}"
+def made_table(chain: Chain) -> IntegerTreeTable | None:
+    """Return the table of a chain that begins with a selection, a requantization to bytes, and trees."""
+    if len(chain.steps) < 3:
+        return None
+    select, requantize, table = chain.steps[:3]
+    is_bytes = isinstance(requantize, Requantize) and requantize.low >= 0 and requantize.high <= NARROW_HIGH
+    return table if isinstance(select, Select) and is_bytes and isinstance(table, IntegerTreeTable) else None
 
 
-def _bytes(trees: TreeBytes, n_outputs: int, prefix: str, label: str) -> list[str]:
-    """Return the size layout."""
-    return [
-        *_codes(trees, prefix, label),
-        array(f"{label}_size", smallest_dtype(trees.sizes, INDEX)),
-        array(f"{label}_data", trees.data),
-        _walk(trees, label),
-        *(_sum_of_values(trees, n_outputs, label) if not trees.n_classes else _sum_of_shares(trees, label)),
-    ]
+def _has_room(table: IntegerTreeTable) -> bool:
+    """Return whether a table may have codes of one byte: no missing values, and every tree with a split."""
+    return not len(table.default_left) and int(table.root.min()) >= 0 and tree_leaves(table) is not None
 
 
-def _codes(trees: TreeBytes, prefix: str, label: str) -> list[str]:
-    """Return the function from input codes to tree codes."""
-    shifted = [column for column in trees.columns if not len(column.cuts)]
-    ranked = [column for column in trees.columns if len(column.cuts)]
+def code_maker(codes: TreeCodes) -> list[str]:
+    """Return the function `e1d_tree_codes` from input codes `x` to tree codes `t`, with its tables."""
+    return _rescaled_codes(*codes.maker) if codes.maker else _own_codes(codes.columns)
+
+
+def _rescaled_codes(select: Select, requantize: Requantize) -> list[str]:
+    """Return the function that rescales input codes."""
+    column = smallest_dtype(select.column, INDEX)
+    tables, value = requantize_call(requantize, "e1d_code")
+    value = value.replace("x[i]", f"x[{entry('e1d_code_source', column, 'i')}]")
+    loop = f"for (i = 0; i < {len(column)}; i++) {{\n        t[i] = (uint8_t){value};\n    }}"
+    head = "static inline void e1d_tree_codes(const int16_t *x, uint8_t *t)"
+    return [array("e1d_code_source", column), *tables, f"\n{head}\n{{\n    int32_t i;\n    {loop}\n}}"]
+
+
+def _own_codes(columns: Sequence[CodeColumn]) -> list[str]:
+    """Return the function that shifts input codes, or finds their ranks."""
+    shifted = [column for column in columns if not len(column.cuts)]
+    ranked = [column for column in columns if len(column.cuts)]
     tables: list[str] = []
 
     def operand(field: str, values: list[int]) -> str:
         """Return a number that all columns share, or an entry of a table."""
         if len(set(values)) == 1:
             return integer(values[0])
-        tables.append(array(f"{label}_{field}", smallest_dtype(np.array(values), (np.uint8, np.int16, np.int32))))
-        return f"{label}_{field}[i]"
+        table = smallest_dtype(np.array(values), (np.uint8, np.int16, np.int32))
+        tables.append(array(f"e1d_code_{field}", table))
+        return entry(f"e1d_code_{field}", table, "i")
 
-    lines = ["int32_t i;"]
+    lines = ["uint_fast8_t i;" if len(columns) < 256 else "uint_fast16_t i;"]
     if shifted:
         places = [column.source for column in shifted]
         place = "i" if places == list(range(len(places))) else operand("source", places)
-        shift, base = (
-            operand("shift", [each.shift for each in shifted]),
-            operand("base", [each.base for each in shifted]),
-        )
+        shift = operand("shift", [each.shift for each in shifted])
+        base = operand("base", [each.base for each in shifted])
         lines += [
             f"for (i = 0; i < {len(shifted)}; i++) {{",
             f"    const int32_t code = ((int32_t)x[{place}] >> {shift}) - {base};",
@@ -92,150 +158,16 @@ def _codes(trees: TreeBytes, prefix: str, label: str) -> list[str]:
             "}",
         ]
     if ranked:
-        starts = np.cumsum([0, *(len(column.cuts) for column in ranked)])
-        tables.append(array(f"{label}_start", smallest_dtype(starts, INDEX)))
-        tables.append(array(f"{label}_cuts", np.concatenate([column.cuts for column in ranked]).astype(np.int16)))
+        starts = smallest_dtype(np.cumsum([0, *(len(column.cuts) for column in ranked)]), INDEX)
+        cuts = np.concatenate([column.cuts for column in ranked]).astype(np.int16)
+        tables += [array("e1d_code_start", starts), array("e1d_code_cuts", cuts)]
         place = operand("ranked", [column.source for column in ranked])
         lines += [
             f"for (i = 0; i < {len(ranked)}; i++) {{",
-            f"    const int32_t first = (int32_t){label}_start[i];",
-            f"    const int32_t n = (int32_t){label}_start[i + 1] - first;",
-            f"    t[{len(shifted)} + i] = {prefix}_rank(x[{place}], &{label}_cuts[first], n);",
+            f"    const int32_t first = (int32_t){entry('e1d_code_start', starts, 'i')};",
+            f"    const int32_t n = (int32_t){entry('e1d_code_start', starts, 'i + 1')} - first;",
+            f"    t[{len(shifted)} + i] = e1d_rank(x[{place}], &e1d_code_cuts[first], n);",
             "}",
         ]
-    body = textwrap.indent("\n".join(lines), "    ")
-    return [*tables, f"\nstatic inline void {label}_codes(const int16_t *x, uint8_t *t)\n{{\n{body}\n}}"]
-
-
-def _walk(trees: TreeBytes, label: str) -> str:
-    """Return the function that finds the leaf of one tree."""
-    column = "((uint16_t)(p[0] & 63) << 8 | p[1])" if trees.wide else "p[0] & 63"
-    n_head = 3 if trees.wide else 2
-    leaf = f"p[0] < {trees.n_classes} ? 1 : 2" if trees.n_classes else str(trees.leaf_bytes)
-    return f"""
-/* The leaf of the tree at p: a split is a header, the cut, and what it parts. */
-static inline const uint8_t *{label}_leaf(const uint8_t *p, const uint8_t *t)
-{{
-    for (;;) {{
-        const uint8_t head = p[0];
-        const uint8_t right = t[{column}] > p[{n_head - 1}];
-        p += {n_head};
-        if (head & 128) {{
-            if (!right) {{
-                return p;
-            }}
-            p += {leaf};
-            if (head & 64) {{
-                return p;
-            }}
-        }} else if (head & 64) {{
-            if (right) {{
-                return p;
-            }}
-            p += {leaf};
-        }} else {{
-            uint16_t skip = *p++;
-            if (skip == 0) {{
-                skip = (uint16_t)(p[0] | (uint16_t)p[1] << 8);
-                p += 2;
-            }}
-            if (right) {{
-                p += skip;
-            }}
-        }}
-    }}
-}}"""
-
-
-def _sum_of_values(trees: TreeBytes, n_outputs: int, label: str) -> list[str]:
-    """Return the function that adds leaves of one value, output after output."""
-    counts = trees.trees_of.tolist()
-    tables = []
-    count = str(counts[0])
-    if len(set(counts)) > 1:
-        tables.append(array(f"{label}_trees_of", smallest_dtype(trees.trees_of, INDEX)))
-        count = f"(int32_t){label}_trees_of[k]"
-    value = "leaf[0]" if trees.leaf_bytes == 1 else "(int32_t)(leaf[0] | (uint16_t)leaf[1] << 8)"
-    zero = f" - {trees.leaf_zero} * n" if trees.leaf_zero else ""
-    body = f"""\
-uint8_t t[{len(trees.columns)}];
-const uint8_t *p = {label}_data;
-int32_t tree = 0;
-int32_t k;
-{label}_codes(x, t);
-for (k = 0; k < {n_outputs}; k++) {{
-    const int32_t n = {count};
-    const int32_t end = tree + n;
-    int32_t sum = 0;
-    for (; tree < end; tree++) {{
-        const uint8_t *leaf = {label}_leaf(p, t);
-        sum += {value};
-        p += {label}_size[tree];
-    }}
-    y[k] = sum{zero};
-}}"""
-    return [*tables, function(label, "int16_t", body)]
-
-
-def _sum_of_shares(trees: TreeBytes, label: str) -> list[str]:
-    """Return the function that adds leaves of several values: all for one class, or a list of shares."""
-    tables = [array(f"{label}_mixtures", trees.mixtures)] if len(trees.mixtures) else []
-    mixed = f"""\
-else {{
-        const uint8_t *pair = &{label}_mixtures[(uint16_t)(leaf[0] - {trees.n_classes}) << 8 | leaf[1]];
-        int32_t rest = {trees.total};
-        while (rest > 0) {{
-            y[pair[0]] += pair[1];
-            rest -= pair[1];
-            pair += 2;
-        }}
-    }}"""
-    body = f"""\
-uint8_t t[{len(trees.columns)}];
-const uint8_t *p = {label}_data;
-int32_t tree;
-int32_t i;
-{label}_codes(x, t);
-{store_each(trees.n_classes, "0")}
-for (tree = 0; tree < {len(trees.sizes)}; tree++) {{
-    const uint8_t *leaf = {label}_leaf(p, t);
-    if (leaf[0] < {trees.n_classes}) {{
-        y[leaf[0]] += {trees.total};
-    }} {mixed if tables else ""}
-    p += {label}_size[tree];
-}}"""
-    return [*tables, function(label, "int16_t", body)]
-
-
-def _plain(node: IntegerTreeTable, source: str, label: str) -> list[str]:
-    """Return the plain layout."""
-    width, n_trees = node.value.shape[1], len(node.root)
-    has_nodes, has_missing = len(node.column) > 0, len(node.default_left) > 0
-    tables = [array(f"{label}_root", node.root), array(f"{label}_value", node.value)]
-    if has_nodes:
-        fields = ["column", "cut", "left", "right", *(["default_left"] if has_missing else [])]
-        tables += [array(f"{label}_{field}", getattr(node, field)) for field in fields]
-    single_output = bool((node.output == node.output[0]).all())
-    if not single_output:
-        tables.append(array(f"{label}_output", node.output))
-    goes_left = f"code <= {label}_cut[node]"
-    if has_missing:
-        goes_left = f"(code == -32768 ? {label}_default_left[node] != 0 : {goes_left})"
-    walk = f"""\
-while (node >= 0) {{
-    const int32_t code = (int32_t)x[{label}_column[node]];
-    node = {goes_left} ? {label}_left[node] : {label}_right[node];
-}}
-"""
-    first = str(int(node.output[0])) if single_output else f"{label}_output[tree]"
-    if width == 1:
-        add = f"y[{first}] += {label}_value[~node];"
-    else:
-        base = f"{first} + " if first != "0" else ""
-        add = f"for (i = 0; i < {width}; i++) {{\n    y[{base}i] += {label}_value[~node * {width} + i];\n}}"
-    body = (
-        f"int32_t tree;\nint32_t i;\n{store_each(node.n_outputs, '0')}\n"
-        f"for (tree = 0; tree < {n_trees}; tree++) {{\n    int32_t node = {label}_root[tree];\n"
-        f"{textwrap.indent(walk, '    ') if has_nodes else ''}{textwrap.indent(add, '    ')}\n}}"
-    )
-    return [*tables, function(label, source, body if has_nodes else f"(void)x;\n{body}")]
+    body = "\n".join(f"    {line}" for line in lines)
+    return [*tables, f"\nstatic inline void e1d_tree_codes(const int16_t *x, uint8_t *t)\n{{\n{body}\n}}"]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ensemble_1d._compiler import compile_c, find_compiler
 from ensemble_1d.errors import CompilerError
 from ensemble_1d.export.c99 import c99_header
-from ensemble_1d.export.c99_trees import Layout
+from ensemble_1d.export.c99_functions import Layout
 from ensemble_1d.ir import Program
 from ensemble_1d.runtime import run_codes
 from ensemble_1d.runtime_integer import quantize
