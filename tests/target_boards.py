@@ -4,13 +4,12 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from boards import SOURCES, Board
 from c_harness import C99, Case, expected_bytes
 
-SOURCES = Path(__file__).parent / "targets"
 FREESTANDING = (*C99, "-ffreestanding", "-ffunction-sections", "-fdata-sections", f"-I{SOURCES}", "-I.")
 _TIMEOUT_SECONDS = 120
 
@@ -31,82 +30,6 @@ void probabilities(const int16_t *q, uint16_t *p)
 #endif
 """
 """All that a header can do without floats, and nothing else."""
-
-
-@dataclass(frozen=True)
-class Board:
-    """A processor, the flags that compile for it, and the emulator that stands in for it.
-
-    Attributes:
-        tools: Prefix of its compiler and of its nm.
-        flags: What selects the processor.
-        sources: Files of tests/targets that start it and give it input and output.
-        link: What the linker needs beside them.
-        emulator: The command that runs the file "program".
-        helpers: What compiled integer code may call, as a pattern: nothing, or multiplication where there is none.
-    """
-
-    tools: str
-    flags: tuple[str, ...]
-    sources: tuple[str, ...]
-    link: tuple[str, ...]
-    emulator: tuple[str, ...]
-    helpers: str = ""
-
-    def compile(self, folder: Path, arguments: Sequence[str]) -> None:
-        """Run the compiler in a folder, and assert that it is content."""
-        line = [f"{self.tools}-gcc", *self.flags, *FREESTANDING, *arguments]
-        done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-4000:]
-
-
-def _qemu(system: str, machine: str) -> tuple[str, ...]:
-    """Return the command that runs a machine with nothing but semihosting."""
-    quiet = ("-display", "none", "-monitor", "none", "-serial", "none")
-    semihosting = ("-semihosting-config", "enable=on,target=native")
-    bios = ("-bios", "none") if system.startswith("riscv") else ()
-    return (f"qemu-system-{system}", "-machine", machine, *quiet, *semihosting, *bios, "-kernel", "program")
-
-
-def _cortex(cpu: str, machine: str, *flags: str) -> Board:
-    """Return a Cortex-M."""
-    return Board(
-        tools="arm-none-eabi",
-        flags=("-mthumb", f"-mcpu={cpu}", *flags),
-        sources=("semihosting.c", "cortex_m.c"),
-        link=("-nostdlib", f"-T{SOURCES / 'cortex_m.ld'}", "-lgcc"),
-        emulator=_qemu("arm", machine),
-    )
-
-
-def _riscv(bits: int, architecture: str, abi: str) -> Board:
-    """Return a RISC-V of 32 or 64 bits."""
-    return Board(
-        tools="riscv64-unknown-elf",
-        flags=(f"-march={architecture}", f"-mabi={abi}", "-mcmodel=medany"),
-        sources=("semihosting.c", "riscv_start.S"),
-        link=("-nostdlib", f"-T{SOURCES / 'riscv.ld'}", "-lgcc"),
-        emulator=_qemu(f"riscv{bits}", "virt"),
-    )
-
-
-BOARDS = {
-    "cortex-m0": _cortex("cortex-m0", "microbit"),
-    "cortex-m3": _cortex("cortex-m3", "mps2-an385"),
-    "cortex-m4": _cortex("cortex-m4", "mps2-an386", "-mfloat-abi=soft"),
-    "cortex-m4f": _cortex("cortex-m4", "mps2-an386", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"),
-    "atmega2560": Board(
-        tools="avr",
-        flags=("-mmcu=atmega2560",),
-        sources=("atmega2560.c", "atmega2560_rows.S"),
-        link=("-Wl,--defsym=__DATA_REGION_LENGTH__=7168",),  # 8 KB, of which 1 KB is left for the stack
-        emulator=("simavr", "-m", "atmega2560", "-f", "16000000", "program"),
-        helpers=r"__u?s?mul\w*si3|__(pro|epi)logue_\w+|__do_copy_data",
-    ),
-    "rv32imc": _riscv(32, "rv32imc", "ilp32"),
-    "rv64imac": _riscv(64, "rv64imac", "lp64"),
-}
-"""Boards by name; every Cortex-M is linked for the memory of the smallest, 256 KB of flash and 16 KB of RAM."""
 
 
 def different_rows(board: Board, level: str, case: Case, header: str) -> int:
@@ -130,15 +53,37 @@ def different_rows(board: Board, level: str, case: Case, header: str) -> int:
     return int(of_codes.any(axis=1).sum() + of_floats.any(axis=1).sum())
 
 
+def _compile(board: Board, folder: Path, arguments: Sequence[str]) -> None:
+    """Run the compiler in a folder, and assert that it is content."""
+    line = [f"{board.tools}-gcc", *board.flags, *FREESTANDING, *arguments]
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+def _build(board: Board, level: str, case: Case, header: str, folder: Path) -> None:
+    """Build the program that answers the rows of a case, as "program" in a folder."""
+    n_rows = np.array([len(case.codes), len(case.floats)], np.int32)
+    (folder / "model.h").write_text(header, encoding="utf-8")
+    (folder / "rows.bin").write_bytes(n_rows.tobytes() + case.codes.tobytes() + case.floats.tobytes())
+    sources = [str(SOURCES / source) for source in ("main.c", *board.sources)]
+    _compile(board, folder, [level, *sources, "-Wl,--gc-sections", *board.link, "-o", "program"])
+
+
+def placed(board: Board, level: str, case: Case, header: str) -> dict[str, tuple[int, int]]:
+    """Return where every object and function of the linked program lies, and how many bytes it has."""
+    with tempfile.TemporaryDirectory() as name:
+        _build(board, level, case, header, Path(name))
+        line = [f"{board.tools}-nm", "--print-size", "program"]
+        listed = subprocess.run(line, cwd=name, capture_output=True, text=True, check=True).stdout
+    found = re.findall(r"^(\w+) (?:(\w{8}) )?\w (\S+)$", listed, re.MULTILINE)
+    return {symbol: (int(address, 16), int(size or "0", 16)) for address, size, symbol in found}
+
+
 def _answers(board: Board, level: str, case: Case, header: str) -> bytes:
     """Return what a board writes for the rows of a case, as `c_harness.expected_bytes` lists it."""
-    n_rows = np.array([len(case.codes), len(case.floats)], np.int32)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "model.h").write_text(header, encoding="utf-8")
-        (folder / "rows.bin").write_bytes(n_rows.tobytes() + case.codes.tobytes() + case.floats.tobytes())
-        sources = [str(SOURCES / source) for source in ("main.c", *board.sources)]
-        board.compile(folder, [level, *sources, "-Wl,--gc-sections", *board.link, "-o", "program"])
+        _build(board, level, case, header, folder)
         done = subprocess.run(
             board.emulator,
             cwd=folder,
@@ -161,7 +106,7 @@ def foreign_calls(board: Board, level: str, header: str) -> list[str]:
         (folder / "model.h").write_text(header, encoding="utf-8")
         (folder / "integers.c").write_text(_INTEGERS, encoding="utf-8")
         # A compiler that knows the C library calls it for loops that it recognises, as most users' does.
-        board.compile(folder, ["-fbuiltin", level, "-c", "integers.c", "-o", "integers.o"])
+        _compile(board, folder, ["-fbuiltin", level, "-c", "integers.c", "-o", "integers.o"])
         line = [f"{board.tools}-nm", "-u", "integers.o"]
         listed = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=True).stdout
     return [symbol for symbol in re.findall(r"\bU\s+(\S+)", listed) if not re.fullmatch(board.helpers, symbol)]

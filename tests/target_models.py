@@ -26,7 +26,7 @@ class Recipe:
         data: "cancer" (2 classes), "wine" (3), "digits" (10) or "diabetes" (regression).
         mode: Mode of quantization.
         missing: Whether every seventh value is taken away.
-        is_large: Whether its tables are too many for the RAM of an ATmega2560.
+        is_large: Whether its tables and all its rows are too much for the flash of an ATmega2560.
     """
 
     make: Callable[[], Any]
@@ -48,7 +48,7 @@ def _trees(combine: str, **parameters: Any) -> Ensemble:
 
 
 def _large() -> Ensemble:
-    """Return an ensemble whose tables are about 100 KB on ten classes."""
+    """Return an ensemble whose tables are 40 to 70 KB on ten classes."""
     members = [forest(n_estimators=50, max_depth=10), boosting(n_estimators=30, max_depth=4), network()]
     return Ensemble(members, cv=3, random_state=0)
 
@@ -63,13 +63,13 @@ RECIPES = {
     "soft-wine": Recipe(lambda: _ensemble("soft"), "wine", "int8"),
     "soft-missing": Recipe(lambda: _trees("soft"), "cancer", "int8", missing=True),
     "hard-wine": Recipe(lambda: _ensemble("hard"), "wine", "int4"),
-    "hard-digits": Recipe(lambda: _ensemble("hard"), "digits", "int8", is_large=True),
+    "hard-digits": Recipe(lambda: _ensemble("hard"), "digits", "int8"),
     "optimized-diabetes": Recipe(lambda: _ensemble("optimized", "regression"), "diabetes", "int16"),
     "stacking-cancer": Recipe(lambda: _ensemble("stacking", passthrough=True), "cancer", "int8"),
     "stacking-wine": Recipe(lambda: _ensemble("stacking", calibrate=True), "wine", "int16"),
     "stacking-missing": Recipe(lambda: _trees("stacking"), "cancer", "int16", missing=True),
     "stacking-diabetes": Recipe(lambda: _ensemble("stacking", "regression"), "diabetes", "int8"),
-    "stacking-digits": Recipe(lambda: _ensemble("stacking"), "digits", "int8", is_large=True),
+    "stacking-digits": Recipe(lambda: _ensemble("stacking"), "digits", "int8"),
     "large-digits": Recipe(_large, "digits", "int8", is_large=True),
 }
 
@@ -87,3 +87,10 @@ def fitted_case(name: str) -> Case:
     rng = np.random.default_rng(0)
     codes = np.vstack([predictor.quantize_input(X_test), code_rows(predictor.program, rng, 60)])
     return Case(predictor.program, codes, np.vstack([X_test, float_rows(X.shape[1], rng, 40)]))
+
+
+def case_for(name: str, board: str) -> Case:
+    """Return the case of a recipe, with as many rows as a board has room for: every fourth, or all of them."""
+    case = fitted_case(name)
+    step = 4 if RECIPES[name].is_large and board == "atmega2560" else 1
+    return Case(case.program, case.codes[::step], case.floats[::step])

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from boards import BOARDS
 from c_harness import Case
 from hypothesis import given
 from integer_strategies import code_rows, float_rows, integer_programs
 from strategies import SEEDS, examples
-from target_boards import BOARDS, different_rows, foreign_calls
-from target_models import RECIPES, fitted_case
+from target_boards import different_rows, foreign_calls
+from target_models import RECIPES, case_for, fitted_case
 from target_tools import missing
 
 from ensemble_1d.export.c99 import c99_header
@@ -21,13 +22,7 @@ pytestmark = [
 LEVELS = ("-Os", "-O2")
 EVERY_BOARD = pytest.mark.parametrize("board", BOARDS)
 EVERY_LEVEL = pytest.mark.parametrize("level", LEVELS)
-FITTING = [
-    pytest.param(recipe, board, id=f"{recipe}-{board}")
-    for recipe in RECIPES
-    for board in BOARDS
-    if not (RECIPES[recipe].is_large and board == "atmega2560")
-]
-"""Each recipe with each board that has room for it."""
+EVERY_RECIPE = pytest.mark.parametrize("recipe", RECIPES)
 
 
 def header(case):
@@ -36,15 +31,17 @@ def header(case):
 
 
 @EVERY_LEVEL
-@pytest.mark.parametrize(("recipe", "board"), FITTING)
+@EVERY_BOARD
+@EVERY_RECIPE
 def test_fitted_models_answer_as_python_does(recipe, board, level):
     """Every class, value and probability of every test row, and every code of its floats, NaN and infinity included."""
-    case = fitted_case(recipe)
+    case = case_for(recipe, board)
     assert different_rows(BOARDS[board], level, case, header(case)) == 0
 
 
 @EVERY_LEVEL
-@pytest.mark.parametrize(("recipe", "board"), FITTING)
+@EVERY_BOARD
+@EVERY_RECIPE
 def test_integer_code_calls_nothing(recipe, board, level):
     """No division, no float and no memset, even from libgcc; only the ATmega takes its multiplication from there."""
     assert foreign_calls(BOARDS[board], level, header(fitted_case(recipe))) == []

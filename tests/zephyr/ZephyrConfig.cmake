@@ -1,0 +1,37 @@
+# As much of Zephyr's package as the sample uses: prj.conf, modules, and their libraries, built for this machine.
+project(Zephyr-Stand-In LANGUAGES C)
+add_executable(app)
+target_include_directories(app PRIVATE "${CMAKE_CURRENT_LIST_DIR}/include")
+target_compile_options(app PRIVATE -Wall -Wextra -Werror)
+
+file(STRINGS prj.conf settings REGEX "^CONFIG_[A-Z0-9_]+=")
+foreach(setting IN LISTS settings)
+  string(REGEX MATCH "^(CONFIG_[A-Z0-9_]+)=(.*)$" matched "${setting}")
+  set(${CMAKE_MATCH_1} "${CMAKE_MATCH_2}")
+endforeach()
+
+function(zephyr_library)
+  set_property(GLOBAL PROPERTY HAS_LIBRARY TRUE)
+endfunction()
+
+function(zephyr_library_sources)
+  get_property(has_library GLOBAL PROPERTY HAS_LIBRARY)
+  if(NOT has_library)
+    message(FATAL_ERROR "zephyr_library_sources needs zephyr_library before it")
+  endif()
+  foreach(source IN LISTS ARGN)
+    get_filename_component(path "${source}" ABSOLUTE)
+    target_sources(app PRIVATE "${path}")
+  endforeach()
+endfunction()
+
+function(zephyr_include_directories)
+  foreach(folder IN LISTS ARGN)
+    get_filename_component(path "${folder}" ABSOLUTE)
+    target_include_directories(app PRIVATE "${path}")
+  endforeach()
+endfunction()
+
+foreach(module IN LISTS EXTRA_ZEPHYR_MODULES)
+  add_subdirectory("${module}/zephyr" "${CMAKE_BINARY_DIR}/module")
+endforeach()

@@ -1,0 +1,2 @@
+/* A stand-in: the sample takes fixed-width integers from it. */
+#include <stdint.h>
