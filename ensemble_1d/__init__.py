@@ -8,6 +8,7 @@ __version__ = "0.1.0.dev0"
 # A literal instead of `typing.TYPE_CHECKING`: type checkers know the name, and the typing module stays unloaded.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ensemble_1d.budget import Budget
     from ensemble_1d.ensemble import Ensemble
     from ensemble_1d.errors import (
         ArtifactError,
@@ -25,16 +26,19 @@ if TYPE_CHECKING:
     from ensemble_1d.models.xgboost_model import XGBoostModel
     from ensemble_1d.predictor import Predictor
     from ensemble_1d.quantization.arrays import QuantizationConfig, QuantizationMode, QuantizedTensor, Quantizer
+    from ensemble_1d.quantization.optimizer import ModelOptimizer
 
 _MODULE_OF = {
     "ArtifactError": "ensemble_1d.errors",
     "BaseModel": "ensemble_1d.models.base",
+    "Budget": "ensemble_1d.budget",
     "CompilerError": "ensemble_1d.errors",
     "Ensemble": "ensemble_1d.ensemble",
     "EnsembleError": "ensemble_1d.errors",
     "InvalidInputError": "ensemble_1d.errors",
     "InvalidProgramError": "ensemble_1d.errors",
     "MissingBackendError": "ensemble_1d.errors",
+    "ModelOptimizer": "ensemble_1d.quantization.optimizer",
     "Predictor": "ensemble_1d.predictor",
     "Program": "ensemble_1d.ir",
     "PyTorchModel": "ensemble_1d.models.pytorch_model",
@@ -50,12 +54,14 @@ _MODULE_OF = {
 __all__ = [
     "ArtifactError",
     "BaseModel",
+    "Budget",
     "CompilerError",
     "Ensemble",
     "EnsembleError",
     "InvalidInputError",
     "InvalidProgramError",
     "MissingBackendError",
+    "ModelOptimizer",
     "Predictor",
     "Program",
     "PyTorchModel",

@@ -1,4 +1,4 @@
-"""Plotting: what an ensemble weighs and how far a classifier can be trusted, drawn with matplotlib.
+"""Plotting: what an ensemble weighs, how far a classifier can be trusted, and what a budget buys, with matplotlib.
 
 Each function draws into the current style and returns the matplotlib Axes; to show or save the figure is left to you.
 """
@@ -13,6 +13,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from ensemble_1d._require import require
+from ensemble_1d.budget_search import LAYOUTS
 from ensemble_1d.ensemble import Ensemble
 from ensemble_1d.errors import InvalidInputError
 from ensemble_1d.models.base import Floats64
@@ -78,6 +79,50 @@ def plot_weights(ensemble: Ensemble, *, ax: "Axes | None" = None) -> "Axes":
     ax.set_yticks(range(len(names)), labels=names, parse_math=False)
     ax.margins(x=0.15)  # Room for the value at the longest bar.
     ax.set(xlabel="Weight", ylabel="Member", title="Member weights")
+    return ax
+
+
+def plot_pareto(predictor: Predictor, *, ax: "Axes | None" = None) -> "Axes":
+    """Draw score against flash of the forms that a budget was spent on, the chosen one filled, a color for each layout.
+
+    Args:
+        predictor: What `quantize(..., budget=...)` returned.
+        ax: Where to draw; None makes a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        InvalidInputError: If this is no Predictor, or there was no budget.
+        MissingBackendError: If matplotlib is not installed.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> from ensemble_1d import Budget, RandomForestModel
+        >>> from ensemble_1d.plotting import plot_pareto
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = RandomForestModel(n_estimators=10, random_state=0).fit(X, y)
+        >>> plot_pareto(model.quantize("int8", X, y, budget=Budget(flash=1000))).get_xlabel()
+        'Flash (bytes)'
+    """
+    pyplot = _pyplot("plot_pareto")
+    if not isinstance(predictor, Predictor):
+        raise InvalidInputError(
+            f"plot_pareto draws what a budget was spent on; {predictor!r} had none: give a Predictor"
+        )
+    table = predictor.pareto()
+    ax = _axes(pyplot, ax)
+    for layout in sorted({point.layout for point in table.points}):
+        points = [point for point in table.points if point.layout == layout]
+        ax.scatter([point.flash for point in points], [point.score for point in points], facecolors="none",
+                   edgecolors=f"C{LAYOUTS.index(layout)}", label=layout)  # fmt: skip
+    chosen = table.points[table.chosen]
+    ax.scatter([chosen.flash], [chosen.score], color=f"C{LAYOUTS.index(chosen.layout)}", label="chosen")
+    if table.budget.flash is not None:
+        ax.axvline(table.budget.flash, linestyle="--", color="0.5", label="budget")
+    ax.set(xscale="log", xlabel="Flash (bytes)", ylabel=f"{table.score_name.capitalize()} less regret")
+    ax.set_title(f"{table.n_tried} forms for {table.budget.target}")
+    ax.legend()
     return ax
 
 

@@ -2,23 +2,30 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ensemble_1d._files import write_text
+from ensemble_1d._files import write_folder, write_text
 from ensemble_1d._validate import as_float32_rows, check_identifier
+from ensemble_1d.budget import Budget
+from ensemble_1d.budget_search import ParetoTable, fitted_to, layout_within
 from ensemble_1d.errors import InvalidInputError
+from ensemble_1d.export.arduino import arduino_library, check_library_folder, objection_to_replacing
 from ensemble_1d.export.c99 import c99_header
-from ensemble_1d.export.c99_trees import Layout
+from ensemble_1d.export.c99_functions import Layout
 from ensemble_1d.export.verification import CVerification, verify_header
 from ensemble_1d.ir import Program
 from ensemble_1d.quantization.arrays import QuantizationMode
-from ensemble_1d.quantization.programs import quantize_program
+from ensemble_1d.quantization.optimization import OptimizationResult
+from ensemble_1d.quantization.optimizer import ModelOptimizer
+from ensemble_1d.quantization.programs import bits_of_mode, quantize_program
 from ensemble_1d.quantization.report import QuantizationReport, measure
 from ensemble_1d.runtime import run, run_codes
 from ensemble_1d.runtime_integer import quantize
+
+LayoutChoice = Layout | Literal["auto"]
 
 
 class Predictor:
@@ -28,11 +35,16 @@ class Predictor:
         program: A float or integer program.
         reference: For an integer program, the float one it came from; `measure` compares with it.
         report: For an integer program, what quantization measured.
+        optimization: For a compressed program, the steps that led to it.
+        layout: For an integer program fitted to a budget, the layout of its trees.
+        pareto: For such a program, what it was chosen from.
 
     Attributes:
         program: The program.
         reference: The float program behind an integer one, or None.
         report: The report of the quantization, or None.
+        optimization: The steps of the compression, or None.
+        layout: The layout that `c_source` uses unless told otherwise, or None for "size".
 
     Example:
         >>> from sklearn.datasets import load_iris
@@ -44,12 +56,22 @@ class Predictor:
     """
 
     def __init__(
-        self, program: Program, *, reference: Program | None = None, report: QuantizationReport | None = None
+        self,
+        program: Program,
+        *,
+        reference: Program | None = None,
+        report: QuantizationReport | None = None,
+        optimization: OptimizationResult | None = None,
+        layout: Layout | None = None,
+        pareto: ParetoTable | None = None,
     ) -> None:
         """Store the program."""
         self.program = program
         self.reference = reference
         self.report = report
+        self.optimization = optimization
+        self.layout = layout
+        self._pareto = pareto
 
     def __repr__(self) -> str:
         """Return task, shape and kind of arithmetic."""
@@ -91,6 +113,34 @@ class Predictor:
             raise InvalidInputError("predict_proba needs classes, and this program does regression; use predict")
         return run(self.program, self._rows(X, "predict_proba"))
 
+    def optimize(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike | None = None,
+        *,
+        X_val: npt.ArrayLike | None = None,
+        y_val: npt.ArrayLike | None = None,
+        optimizer: ModelOptimizer | None = None,
+    ) -> "Predictor":
+        """Return this float program with fewer and smaller trees that answer held-out rows as well.
+
+        Args:
+            X: Rows of shape (n_samples, n_features), best those of the fit.
+            y: Their labels or values, or None.
+            X_val: Held-out rows, or None to hold out some of X.
+            y_val: Their labels or values, or None.
+            optimizer: What to try and how much it may cost; None is `ModelOptimizer()`.
+
+        Returns:
+            A Predictor of the compressed program, whose `optimization` prints as a table of the steps.
+
+        Raises:
+            InvalidInputError: If rows, labels or a parameter of the optimizer do not fit.
+            UnsupportedModelError: If the program is integer.
+        """
+        result = (optimizer or ModelOptimizer()).optimize(self.program, X, y, X_val=X_val, y_val=y_val)
+        return Predictor(result.program, optimization=result)
+
     def quantize(
         self,
         mode: QuantizationMode | str = "int8",
@@ -98,6 +148,7 @@ class Predictor:
         y_calibration: npt.ArrayLike | None = None,
         *,
         compact: bool = False,
+        budget: Budget | None = None,
     ) -> "Predictor":
         """Return this float program in integers.
 
@@ -108,18 +159,27 @@ class Predictor:
             y_calibration: Their labels or values, for the scores in the report; optional.
             compact: Whether the cuts of trees move, within the gaps between calibration rows, to grids that one byte a
                 feature tells apart: less flash, and unseen rows close to a threshold may go the other way.
+            budget: What a microcontroller has to spare. Forms with fewer members, trees, splits and bits are tried
+                then, all of them compact, and the most accurate that fits is returned, with `pareto()`; this takes
+                about a minute for three members. `mode` is the most bits tried.
 
         Returns:
             A Predictor of the integer program, whose `report` was measured on the calibration rows.
 
         Raises:
-            InvalidInputError: If the mode is unknown or the rows do not fit the program.
+            InvalidInputError: If the mode is unknown, the rows do not fit the program, or nothing fits the budget.
             UnsupportedModelError: If the program has no integer form, or is integer already.
         """
         if X_calibration is None:
             raise InvalidInputError("quantize needs X_calibration: rows that show the range of each feature")
         rows = self._rows(X_calibration, "quantize")
-        done = quantize_program(self.program, rows, mode, compact=compact)
+        bits_of_mode(mode)
+        if budget is None:
+            done, layout, table = quantize_program(self.program, rows, mode, compact=compact), None, None
+        else:
+            truth = None if y_calibration is None else np.asarray(y_calibration)
+            found = fitted_to(budget, self.program, rows, truth, QuantizationMode(mode).value)
+            done, layout, table, mode = found.quantized, found.layout, found.table, found.mode
         report = measure(
             done.program,
             self.program,
@@ -129,7 +189,17 @@ class Predictor:
             n_splits=done.codes.n_splits,
             n_inexact_splits=done.codes.n_inexact_splits,
         )
-        return Predictor(done.program, reference=self.program, report=report)
+        return Predictor(done.program, reference=self.program, report=report, layout=layout, pareto=table)
+
+    def pareto(self) -> ParetoTable:
+        """Return the forms that the budget of `quantize(budget=...)` was spent on; prints as a table.
+
+        Raises:
+            InvalidInputError: If there was no budget.
+        """
+        if self._pareto is None:
+            raise InvalidInputError("there is nothing to choose from; quantize(..., budget=Budget(...)) makes a table")
+        return self._pareto
 
     def measure(self, X: npt.ArrayLike, y: npt.ArrayLike | None = None) -> QuantizationReport:
         """Return the quantization report on other rows, for example the test rows.
@@ -182,7 +252,7 @@ class Predictor:
             Of shape (n_samples, n_outputs), int32: Q15 probabilities (32768 is one), or fixed-point values.
 
         Raises:
-            InvalidInputError: If the codes are not int16 or have another width.
+            InvalidInputError: If the codes are not int16, have another width, or one is none of its column's.
             InvalidProgramError: If the program is float.
         """
         quantizer, _, _ = self.program.integer_parts()
@@ -190,15 +260,27 @@ class Predictor:
         if array.dtype != np.int16 or array.ndim != 2 or array.shape[1] != quantizer.n_columns:
             rule = f"give int16 of shape (n_samples, {quantizer.n_columns}), as quantize_input returns"
             raise InvalidInputError(f"codes are {array.dtype} of shape {array.shape}; {rule}")
+        low, high = quantizer.limits()
+        outside = np.argwhere((array < low) | (array > high))
+        if len(outside):
+            row, column = outside[0]
+            limits = f"{low[column]}..{high[column]}"
+            raise InvalidInputError(
+                f"code {array[row, column]} of row {row} lies outside {limits}, the codes of column {column}; "
+                "make codes with quantize_input"
+            )
         return run_codes(self.program, array).astype(np.int32)
 
-    def c_source(self, name: str = "model", *, layout: Layout = "size") -> str:
+    def c_source(self, name: str = "model", *, layout: LayoutChoice | None = None, budget: Budget | None = None) -> str:
         """Return the C99 header of an integer program as text.
 
         Args:
             name: Prefix of every name in it: a C identifier.
-            layout: How trees are laid out: "size" packs them into bytes, about 3.4 for each split; "plain" has one
-                array a field, for reading.
+            layout: How trees are laid out. "size" takes 2.3 to 3.4 bytes a split; "balanced" up to a fifth more, and
+                fewer instructions; "speed" is straight-line code, three instructions a split; "plain" has one array a
+                field, for reading. "auto" is the fastest that a budget holds. None is the layout that a budget was
+                spent on, and else "size".
+            budget: What there is, for "auto".
 
         Returns:
             The header.
@@ -207,15 +289,23 @@ class Predictor:
             InvalidInputError: If `name` is no C identifier.
             InvalidProgramError: If the program is float.
         """
-        return c99_header(self.program, check_identifier(name), layout)
+        return c99_header(self.program, check_identifier(name), self._layout(layout, budget))
 
-    def export_c(self, path: str | os.PathLike[str], name: str = "model", *, layout: Layout = "size") -> Path:
+    def export_c(
+        self,
+        path: str | os.PathLike[str],
+        name: str = "model",
+        *,
+        layout: LayoutChoice | None = None,
+        budget: Budget | None = None,
+    ) -> Path:
         """Write the integer program as one C99 header that needs nothing but <stdint.h>.
 
         Args:
             path: The file to write; replaced whole, or not at all.
             name: Prefix of every name in it: a C identifier.
             layout: How trees are laid out, as in `c_source`.
+            budget: What there is, for `layout="auto"`.
 
         Returns:
             The path written.
@@ -225,10 +315,56 @@ class Predictor:
             InvalidProgramError: If the program is float.
             ArtifactError: If the file cannot be written.
         """
-        return write_text(path, self.c_source(name, layout=layout))
+        return write_text(path, self.c_source(name, layout=layout, budget=budget))
+
+    def export_arduino(
+        self,
+        path: str | os.PathLike[str],
+        name: str = "model",
+        *,
+        layout: Layout = "size",
+        row: npt.ArrayLike | None = None,
+    ) -> Path:
+        """Write the integer program as an Arduino library, for any board: a folder for the sketchbook's `libraries`.
+
+        It holds the header of `export_c` and a sketch, under File > Examples, that answers one row and says whether
+        Python gave the same answer.
+
+        Args:
+            path: The folder to write, as a whole or not at all. One that is there is replaced if it holds nothing but a
+                library that this method wrote.
+            name: Name of the library, and prefix of every name in its header: a C identifier.
+            layout: How trees are laid out, as in `c_source`.
+            row: The row of the sketch, of shape (n_features,); by default the middle of the range of each feature.
+
+        Returns:
+            The path written.
+
+        Raises:
+            InvalidInputError: If `name` is no C identifier, the IDE accepts no library in a folder of that name, or the
+                row does not fit the program.
+            InvalidProgramError: If the program is float.
+            ArtifactError: If the folder cannot be written, or holds something else.
+
+        Example:
+            >>> from pathlib import Path
+            >>> from tempfile import TemporaryDirectory
+            >>> from sklearn.datasets import load_iris
+            >>> from ensemble_1d import RandomForestModel
+            >>> X, y = load_iris(return_X_y=True)
+            >>> small = RandomForestModel(n_estimators=5, random_state=0).fit(X, y).quantize("int8", X)
+            >>> with TemporaryDirectory() as libraries:
+            ...     folder = small.export_arduino(Path(libraries, "Iris"), "iris", row=X[0])
+            ...     sorted(file.name for file in folder.rglob("*.*"))
+            ['README.md', 'iris.h', 'irisDemo.ino', 'keywords.txt', 'library.properties']
+        """
+        check_library_folder(Path(path))
+        rows = None if row is None else self._rows(np.reshape(row, (1, -1)), "export_arduino")
+        texts = arduino_library(self.program, check_identifier(name), layout, None if rows is None else rows[0])
+        return write_folder(path, texts, objection=objection_to_replacing)
 
     def verify_c(
-        self, X: npt.ArrayLike, *, flags: tuple[str, ...] = ("-O2",), layout: Layout = "size"
+        self, X: npt.ArrayLike, *, flags: tuple[str, ...] = ("-O2",), layout: Layout | None = None
     ) -> CVerification:
         """Compile the header with the system's C compiler and compare every answer with Python's.
 
@@ -245,7 +381,15 @@ class Predictor:
             InvalidInputError: If X does not fit the program.
             InvalidProgramError: If the program is float.
         """
-        return verify_header(self.program, self._rows(X, "verify_c"), flags=flags, layout=layout)
+        return verify_header(self.program, self._rows(X, "verify_c"), flags=flags, layout=self._layout(layout, None))
+
+    def _layout(self, layout: LayoutChoice | None, budget: Budget | None) -> Layout:
+        """Return the layout that is meant."""
+        if layout != "auto":
+            return layout or self.layout or "size"
+        if budget is None:
+            raise InvalidInputError('layout="auto" fits a budget; give budget=Budget(flash=...), or name a layout')
+        return layout_within(budget, self.program)
 
     def _rows(self, X: npt.ArrayLike, method: str) -> npt.NDArray[np.float32]:
         """Return X as checked float32 rows."""

@@ -17,8 +17,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from ensemble_1d import Ensemble, InvalidInputError
-from ensemble_1d.plotting import plot_confusion, plot_reliability, plot_weights
+from ensemble_1d import Budget, Ensemble, InvalidInputError, Predictor
+from ensemble_1d.plotting import plot_confusion, plot_pareto, plot_reliability, plot_weights
 
 matplotlib = pytest.importorskip("matplotlib")
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -426,3 +426,21 @@ def test_bad_ways_to_normalize_are_refused(normalize, ensemble):
     data = sample("words")
     with pytest.raises(InvalidInputError, match=rf"^normalize={re.escape(repr(normalize))} is unknown; use 'true'"):
         plot_confusion(ensemble, data.X, data.y, normalize=normalize)
+
+
+def test_a_budget_is_drawn_with_every_form(multiclass):
+    """One ring for each form, the chosen one filled, and the limit of flash as a line."""
+    predictor = Predictor(forest(n_estimators=5, max_depth=3).fit(multiclass.X, multiclass.y).program())
+    found = predictor.quantize("int8", multiclass.X, multiclass.y, budget=Budget(flash=1000))
+    table = found.pareto()
+    ax = plot_pareto(found)
+    *rings, chosen = (collection.get_offsets().tolist() for collection in ax.collections)
+    points = [[point.flash, point.score] for point in table.points]
+    assert sorted(point for ring in rings for point in ring) == sorted(points)
+    assert chosen == [points[table.chosen]]
+    assert ax.lines[0].get_xdata() == [1000, 1000]
+    assert ax.get_ylabel() == "Accuracy less regret"
+    with pytest.raises(InvalidInputError, match="give a Predictor"):
+        plot_pareto(forest())
+    with pytest.raises(InvalidInputError, match="there is nothing to choose from"):
+        plot_pareto(predictor.quantize("int8", multiclass.X))

@@ -22,7 +22,9 @@ from ensemble_1d.predictor import Predictor
 if TYPE_CHECKING:
     from sklearn.utils import Tags
 
+    from ensemble_1d.budget import Budget
     from ensemble_1d.quantization.arrays import QuantizationMode
+    from ensemble_1d.quantization.optimizer import ModelOptimizer
 
 Task = Literal["classification", "regression"]
 Floats32 = npt.NDArray[np.float32]
@@ -248,6 +250,7 @@ class BaseModel(BaseEstimator, ABC):
         y_calibration: npt.ArrayLike | None = None,
         *,
         compact: bool = False,
+        budget: "Budget | None" = None,
     ) -> Predictor:
         """Return the fitted model in integers.
 
@@ -258,6 +261,8 @@ class BaseModel(BaseEstimator, ABC):
             y_calibration: Their labels or values, for the accuracy in the report; optional.
             compact: Whether the cuts of trees move, within the gaps between calibration rows, to grids that one byte a
                 feature tells apart: less flash, and unseen rows close to a threshold may go the other way.
+            budget: What a microcontroller has to spare; the most accurate form that fits is returned, as
+                `Predictor.quantize` says.
 
         Returns:
             A Predictor of an integer program, with `report`, `quantize_input`, `export_c` and `verify_c`.
@@ -267,7 +272,35 @@ class BaseModel(BaseEstimator, ABC):
             NotFittedError: If the model is not fitted.
             UnsupportedModelError: If the model has no integer form.
         """
-        return Predictor(self.program()).quantize(mode, X_calibration, y_calibration, compact=compact)
+        return Predictor(self.program()).quantize(mode, X_calibration, y_calibration, compact=compact, budget=budget)
+
+    def optimize(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike | None = None,
+        *,
+        X_val: npt.ArrayLike | None = None,
+        y_val: npt.ArrayLike | None = None,
+        optimizer: "ModelOptimizer | None" = None,
+    ) -> Predictor:
+        """Return the fitted model with fewer and smaller trees that answer held-out rows as well.
+
+        Args:
+            X: Rows of shape (n_samples, n_features), best the training rows.
+            y: Their labels or values, or None.
+            X_val: Held-out rows, best some that the model was not fitted on, or None to hold out some of X.
+            y_val: Their labels or values, or None.
+            optimizer: What to try and how much it may cost; None is `ModelOptimizer()`.
+
+        Returns:
+            A Predictor of the compressed program, to quantize and export, whose `optimization` prints as a table.
+
+        Raises:
+            InvalidInputError: If rows, labels or a parameter of the optimizer do not fit.
+            NotFittedError: If the model is not fitted.
+            UnsupportedModelError: If the model holds something that a Program cannot express.
+        """
+        return Predictor(self.program()).optimize(X, y, X_val=X_val, y_val=y_val, optimizer=optimizer)
 
     def _predict_rows(self, X: npt.ArrayLike) -> Floats64:
         """Return the backend's output for rows checked against the fit."""
