@@ -93,7 +93,7 @@ def lines(name: str, load: Callable[..., Any]) -> Iterator[list[object]]:
         compact = model.quantize("int8", X_train, compact=True)
         trees = [node for node in descendants(predictor.program.root) if isinstance(node, IntegerTreeTable)]
         flips = [int((model.predict(X_test) != each.predict(X_test)).sum()) for each in (predictor, compact)]
-        sizes = [flash_bytes(predictor, "plain"), flash_bytes(predictor, "size"), flash_bytes(compact, "size")]
+        sizes = [flash_bytes(predictor, "size"), *(flash_bytes(compact, layout) for layout in ("size", "balanced"))]
         others = [f"{each} of {len(y_test)}" for each in flips]
         yield [name, title, sum(len(each.cut) for each in trees), *sizes, *others]
 
@@ -106,7 +106,7 @@ def main() -> None:
     rows = [
         line for name, load in (("cancer", load_breast_cancer), ("digits", load_digits)) for line in lines(name, load)
     ]
-    header = ["data", "model", "splits", "plain", "size", "size, compact", "other labels", "other labels, compact"]
+    header = ["data", "model", "splits", "size", "size, compact", "balanced, compact", "other labels", "compact"]
     text = (
         f"Bytes of flash; {version}, {' '.join(FLAGS[1:4])}. Other labels are those of test rows on which the integer "
         "and the float model differ."

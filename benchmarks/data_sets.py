@@ -5,7 +5,7 @@ The folder is named by ENSEMBLE_1D_DATA, or stands beside the checkout. Each fil
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -45,8 +45,13 @@ def data_sets(seed: int = 0) -> Iterator[DataSet]:
                 yield _split(file.stem, dict(arrays), seed)
         return
     for load in (load_breast_cancer, load_digits, load_iris, load_wine, load_diabetes):
-        X, y = load(return_X_y=True)
-        yield _split(load.__name__.removeprefix("load_"), {"X": X, "y": y}, seed)
+        yield bundled(load, seed)
+
+
+def bundled(load: Callable[..., Any], seed: int = 0) -> DataSet:
+    """Return one of scikit-learn's own data sets, by its loader."""
+    X, y = load(return_X_y=True)
+    return _split(load.__name__.removeprefix("load_"), {"X": X, "y": y}, seed)
 
 
 def _split(name: str, arrays: dict[str, npt.NDArray[Any]], seed: int) -> DataSet:

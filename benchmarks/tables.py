@@ -18,11 +18,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def publish(script: str, title: str, parts: Sequence[str]) -> None:
     """Print the parts and write them to the .md file of the same name, with versions and machine."""
-    path = Path(script).with_suffix(".md")
+    path = Path(script).resolve().with_suffix(".md")
     found = {name: _version(name) for name in VERSIONS}
     versions = ", ".join(f"{name} {number}" for name, number in found.items() if number)
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    command = f"`python benchmarks/{Path(script).name}`"
+    command = f"`python {path.with_suffix('.py').relative_to(Path(__file__).resolve().parents[1]).as_posix()}`"
     text = "\n\n".join([f"# {title}", f"{command} on {machine}; {versions}.", *parts]) + "\n"
     sys.stdout.write(text)
     path.write_text(text, encoding="utf-8")
