@@ -7,8 +7,8 @@ import numpy as np
 
 from ensemble_1d.errors import InvalidInputError
 
-TARGETS: Final = ("cortex-m0plus", "cortex-m4", "rv32imc", "atmega2560")
-"""Processors that sizes are known for."""
+TARGETS: Final = ("cortex-m0plus",)
+"""Processors whose sizes and instructions have been fitted; others take about as much flash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class Budget:
         flash: Bytes of code and tables of `predict`, or None for as many as it takes.
         ram: Bytes of input codes and stack, or None.
         instructions: Instructions of one answer in the worst case, or None.
-        target: The processor: "cortex-m0plus", "cortex-m4", "rv32imc" or "atmega2560".
+        target: The processor; "cortex-m0plus" is the one whose figures are known.
 
     Example:
         >>> from ensemble_1d import Budget

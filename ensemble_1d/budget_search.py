@@ -11,7 +11,7 @@ from ensemble_1d.budget import Budget
 from ensemble_1d.errors import InvalidInputError
 from ensemble_1d.export.c99 import c99_header
 from ensemble_1d.export.c99_functions import Layout
-from ensemble_1d.export.instruction_model import COSTS, instructions_of
+from ensemble_1d.export.instruction_model import instructions_of
 from ensemble_1d.export.size_model import size_of
 from ensemble_1d.ir import Chain, Combine, Dense, Program, descendants
 from ensemble_1d.quantization.compression import pruned, thinned, with_trees
@@ -45,7 +45,7 @@ class ParetoPoint:
         layout: Layout of the trees.
         flash: Bytes of code and tables, by the size model.
         ram: Bytes of input codes and stack arrays.
-        instructions: Instructions of the longest answer, by the instruction model; 0 where a target has none.
+        instructions: Instructions of the longest answer, by the instruction model.
         score: Accuracy or R2 on held-out rows, less what the float model would expect to lose on rows between them.
         fits: Whether the budget holds it.
     """
@@ -135,14 +135,9 @@ def fitted_to(
         The form, and the table.
 
     Raises:
-        InvalidInputError: If nothing fits, or the target has no model of what the budget limits.
+        InvalidInputError: If nothing fits.
         UnsupportedModelError: If the program has no integer form.
     """
-    if budget.instructions is not None and budget.target not in COSTS:
-        raise InvalidInputError(
-            f"Budget.instructions={budget.instructions} needs counts for {budget.target!r}, and there are some for "
-            f"{sorted(COSTS)} alone; leave instructions out"
-        )
     rows, guard = rows_and_guard(program, X, y, None, None, validation_fraction=0.2, n_mixed=2000, random_state=0)
     modes = _MODES[_MODES.index(mode) :]
     tried = list(_forms(budget, program, (rows, X), guard, modes))
@@ -207,9 +202,7 @@ def _forms(
                 sizes = tree_sizes(form)
                 for layout in LAYOUTS if sizes.n_trees else LAYOUTS[-1:]:
                     size = size_of(c99_header(quantized.program, "model", layout), "model", budget.target)
-                    instructions = 0
-                    if budget.target in COSTS:
-                        instructions = instructions_of(quantized.program, codes, layout, budget.target)
+                    instructions = instructions_of(quantized.program, codes, layout, budget.target)
                     ram = size.ram + 2 * codes.shape[1]
                     point = ParetoPoint(
                         members=names,

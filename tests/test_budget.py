@@ -236,11 +236,16 @@ def test_without_a_budget_there_is_no_table(trained):
         predictor.quantize("int8", X).pareto()
 
 
-def test_instructions_need_a_model_of_the_target(trained):
-    """A limit that nobody can check is refused before any work."""
-    predictor, X, _ = trained
-    with pytest.raises(InvalidInputError, match=r"Budget\.instructions=1000 needs counts for 'rv32imc'"):
-        predictor.quantize("int8", X, budget=Budget(instructions=1000, target="rv32imc"))
+def test_instructions_are_a_limit_too(trained):
+    """Straight-line code answers within fewer instructions than any other layout; none answers within ten."""
+    predictor, X, y = trained
+    found = predictor.quantize("int8", X, y, budget=Budget(instructions=700))
+    chosen = found.pareto().points[found.pareto().chosen]
+    assert chosen.instructions <= 700
+    with pytest.raises(InvalidInputError, match="nothing fits"):
+        predictor.quantize("int8", X, y, budget=Budget(instructions=10))
+    with pytest.raises(InvalidInputError, match="target='z80' have no model"):
+        instructions_of(found.program, found.quantize_input(X), "size", "z80")
 
 
 def test_beaten_points_are_left_out():
