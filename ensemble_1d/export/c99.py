@@ -25,7 +25,7 @@ def c99_header(program: Program, name: str, layout: Layout = "size") -> str:
     Args:
         program: An integer program.
         name: Prefix of every name: a C identifier, already checked.
-        layout: How trees are laid out: "size" in one string of bytes, "plain" in one array a field.
+        layout: How trees are laid out: "size", "balanced", "speed" or "plain", as `Predictor.c_source` says.
 
     Returns:
         The text of the header; the same program and name always give the same text.
