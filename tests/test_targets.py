@@ -60,7 +60,7 @@ def test_any_program_answers_as_python_does(board, level, program, seed):
 
 
 @EVERY_BOARD
-@pytest.mark.parametrize(("constant", "wrong"), [("bit >= 0", "bit >= 1"), ("- 32767)", "- 32766)")])
+@pytest.mark.parametrize(("constant", "wrong"), [("digit > 0", "digit > 1"), ("- 32767)", "- 32766)")])
 def test_a_wrong_constant_is_seen(board, constant, wrong):
     """Off by one in the probabilities, or in the codes of floats: the comparison does compare both."""
     case = fitted_case("boosting-wine")
