@@ -9,8 +9,6 @@ from c_harness import C99, CPP11, SANITIZED, Case, assert_equal_in_c, need
 from hypothesis import given
 from hypothesis import strategies as st
 from integer_forests import (
-    DTYPES,
-    LEAVES,
     chain,
     fork,
     grown,
@@ -28,8 +26,6 @@ from strategies import SEEDS, examples
 
 from ensemble_1d import InvalidInputError, Predictor, RandomForestModel
 from ensemble_1d.export.c99 import c99_header
-from ensemble_1d.ir import IntegerTreeTable
-from ensemble_1d.runtime import evaluate
 
 LAYOUTS = ["size", "balanced", "speed", "plain"]
 CONFIGURATIONS = [
@@ -231,80 +227,6 @@ def test_what_no_layout_has_room_for_stays_plain(layout, change):
 def numbers(text, name):
     """Return the entries of a table of a header."""
     return list(map(int, re.search(rf"\b{name}\[\d+\] M_TABLE = {{([^}}]*)}}", text)[1].split(",")))
-
-
-def walked(text, trees, row, *, has_bits):
-    """Return the sum of one row of codes of bytes, from the bytes and the sentences that say what they mean."""
-    data, p, total = numbers(text, "m_body_0_data"), 0, 0
-    none, n_long = (31 if has_bits else 63), (1 if trees.column.max() < 256 else 2)
-    leaves = [trees.value[~np.array(sorted(set(leaf)))].astype(int) for leaf in leaves_of_trees(trees)]
-    reach = [int(np.ptp(value)) for value in leaves]
-    step = int(np.gcd.reduce(np.concatenate([value.ravel() - value.min() for value in leaves]))) or 1
-    order = sorted(range(len(leaves)), key=lambda tree: -reach[tree])
-    n_leaf = 0 if has_bits else 1 if max(reach) // step < 256 else 2
-    start = 0
-    for tree, size in zip(order, numbers(text, "m_body_0_size"), strict=True):
-        p, stored = start, None
-        while stored is None:
-            head = data[p]
-            column, is_long, p = head & none, head & none == none, p + 1
-            if is_long:
-                column, p = int.from_bytes(bytes(data[p : p + n_long]), "big"), p + n_long
-            goes_right, p = row[column] > data[p], p + 1
-            left_leaf, right_leaf = head & 0x80, head & 0x40
-            if not (left_leaf or right_leaf):
-                n_skip = 2 if is_long else 1
-                skip, p = int.from_bytes(bytes(data[p : p + n_skip]), "little"), p + n_skip
-                p += skip * goes_right
-            elif right_leaf if goes_right else left_leaf:
-                # After a split with a right leaf alone comes that leaf, and else the left one.
-                p += n_leaf * bool(goes_right and left_leaf)
-                bit = bool(head & 0x20)
-                stored = int(bit if goes_right else not bit) if has_bits else 0
-                stored += int.from_bytes(bytes(data[p : p + n_leaf]), "little")
-            else:
-                p += n_leaf
-        total += int(leaves[tree].min()) + step * stored
-        start += size
-    assert start == len(data)
-    return total
-
-
-def leaves_of_trees(trees):
-    """Yield the leaves of each tree."""
-    for root in trees.root.tolist():
-        todo, found = [root], []
-        while todo:
-            node = todo.pop()
-            if node < 0:
-                found.append(node)
-            else:
-                todo += [int(trees.left[node]), int(trees.right[node])]
-        yield found
-
-
-@examples(40)
-@given(
-    seed=SEEDS,
-    n_columns=st.sampled_from([1, 5, 31, 32, 63, 64, 100, 256, 257, 300]),
-    kind=st.sampled_from(LEAVES),
-    dtype=st.sampled_from(DTYPES),
-    shape=st.sampled_from(["grown", "chain", "fork"]),
-)
-def test_a_walk_through_the_bytes_finds_the_sums_of_the_runtime(seed, n_columns, kind, dtype, shape):
-    """Headers with and without bits of leaves, long columns, short and long skips, leaves of one and of two bytes."""
-    rng = np.random.default_rng(seed)
-    tree = {"grown": grown(rng, 4, 300), "chain": chain(50), "fork": fork(100, 90)}[shape]
-    program = one_table(tree, valued(kind, dtype), n_columns=n_columns, seed=seed)
-    trees = program.root.steps[1]
-    assert isinstance(trees, IntegerTreeTable)
-    text = c99_header(program, "m")
-    rows = rng.integers(0, 256, (8, n_columns))
-    both = (trees.left < 0) & (trees.right < 0)
-    differs = (trees.value[~trees.left[both]] != trees.value[~trees.right[both]]).all()
-    has_bits = bool(differs) and "h & 31" in text
-    found = [walked(text, trees, row, has_bits=has_bits) for row in rows.tolist()]
-    np.testing.assert_array_equal(found, evaluate(trees, rows.astype(np.int16))[:, 0])
 
 
 def test_a_lone_split_is_packed():
