@@ -98,14 +98,12 @@ class Fitted:
     """The form that was chosen.
 
     Attributes:
-        program: The float program it was quantized from.
         quantized: The integer program.
         mode: Mode of quantization.
         layout: Layout of its trees.
         table: What it was chosen from.
     """
 
-    program: Program
     quantized: QuantizedProgram
     mode: str
     layout: Layout
@@ -143,16 +141,16 @@ def fitted_to(
     tried = list(_forms(budget, program, (rows, X), guard, modes))
     fitting = [form for form in tried if form[0].fits]
     if not fitting:
-        least = min((point for point, *_ in tried), key=lambda point: point.flash)
+        least = min((point for point, _ in tried), key=lambda point: point.flash)
         sizes = f"{least.flash} bytes of flash, {least.ram} of RAM and {least.instructions} instructions"
         raise InvalidInputError(
             f"nothing fits {budget}: the smallest form tried takes {sizes}; give more, or fit a smaller model"
         )
-    best, form, quantized = max(
+    best, quantized = max(
         fitting,
         key=lambda each: (each[0].score, -each[0].instructions, -LAYOUTS.index(each[0].layout), -each[0].flash),
     )
-    points = sorted(_undominated([point for point, *_ in tried], best), key=lambda point: (point.flash, -point.score))
+    points = sorted(_undominated([point for point, _ in tried], best), key=lambda point: (point.flash, -point.score))
     table = ParetoTable(
         points=tuple(points),
         chosen=points.index(best),
@@ -160,16 +158,21 @@ def fitted_to(
         n_tried=len(tried),
         score_name=guard.score_name,
     )
-    return Fitted(form, quantized, best.mode, best.layout, table)
+    return Fitted(quantized, best.mode, best.layout, table)
 
 
 def layout_within(budget: Budget, program: Program) -> Layout:
     """Return the fastest layout in which the flash and the RAM of a budget hold an integer program.
 
     Raises:
-        InvalidInputError: If none does.
+        InvalidInputError: If none does, or the budget limits instructions, which only rows can tell.
         InvalidProgramError: If the program is float.
     """
+    if budget.instructions is not None:
+        raise InvalidInputError(
+            f'layout="auto" has no rows to count Budget.instructions={budget.instructions} on; leave it out, or give '
+            "the budget to quantize(budget=...)"
+        )
     quantizer, _, _ = program.integer_parts()
     for layout in LAYOUTS:
         size = size_of(c99_header(program, "model", layout), "model", budget.target)
@@ -188,7 +191,7 @@ def _forms(
     samples: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
     guard: Guard,
     modes: Sequence[str],
-) -> Iterator[tuple[ParetoPoint, Program, QuantizedProgram]]:
+) -> Iterator[tuple[ParetoPoint, QuantizedProgram]]:
     """Yield every form; of the samples, the first compress and all calibrate."""
     rows, X = samples
     for names, part in _subsets(program):
@@ -216,7 +219,7 @@ def _forms(
                         score=score,
                         fits=budget.holds(flash=size.flash, ram=ram, instructions=instructions),
                     )
-                    yield point, form, quantized
+                    yield point, quantized
 
 
 def _names(program: Program) -> tuple[str, ...]:
@@ -256,10 +259,11 @@ def _subsets(program: Program) -> Iterator[tuple[tuple[str, ...], Program]]:
 
 def _smaller(program: Program, rows: npt.NDArray[np.float32]) -> Iterator[Program]:
     """Yield the program as it is, and with fewer trees and splits."""
-    if not tree_sizes(program).n_trees:
-        yield program
+    yield program
+    sizes = tree_sizes(program)
+    if not sizes.n_trees:
         return
-    seen = set()
+    seen = {(sizes.n_trees, sizes.n_splits)}
     whole = pruned(program, rows)
     for tree_share, split_share in _SHAPES:
         form = whole

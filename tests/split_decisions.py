@@ -9,10 +9,11 @@ from ensemble_1d.runtime_integer import quantize
 
 
 def decisions(table, x):
-    """Return each row, node and direction: quantization keeps the numbers of nodes, and renumbers leaves."""
-    found = set()
-    leaves_of_rows(table, x, lambda *each: found.update(zip(*(array.tolist() for array in each), strict=True)))
-    return found
+    """Return a number for each row, node and direction; quantization keeps the numbers of nodes."""
+    found = [np.empty(0, np.int64)]
+    n_nodes = len(table.left)
+    leaves_of_rows(table, x, lambda rows, nodes, left: found.append((rows * n_nodes + nodes) * 2 + left))
+    return np.sort(np.concatenate(found))
 
 
 def tree_inputs(done, X):
@@ -28,7 +29,7 @@ def assert_same_decisions(program, done, X):
     codes = tree_inputs(done, X)
     integer = [node for node in descendants(done.program.root) if isinstance(node, IntegerTreeTable)]
     for (table, features), integer_table in zip(tables_of(program), integer, strict=True):
-        assert decisions(integer_table, codes) == decisions(table, X[:, features])
+        np.testing.assert_array_equal(decisions(integer_table, codes), decisions(table, X[:, features]))
 
 
 def forest(thresholds, comparison, features=None):

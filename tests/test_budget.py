@@ -161,6 +161,8 @@ def test_auto_is_the_fastest_layout_that_fits(trained):
         quantized.c_source(layout="auto", budget=Budget(flash=sizes["size"] - 1))
     with pytest.raises(InvalidInputError, match="give budget=Budget"):
         quantized.c_source(layout="auto")
+    with pytest.raises(InvalidInputError, match=r"no rows to count Budget\.instructions=5000 on"):
+        quantized.c_source(layout="auto", budget=Budget(instructions=5000))
 
 
 LAYOUTS = ("speed", "balanced", "size")

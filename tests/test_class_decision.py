@@ -170,6 +170,22 @@ def test_a_least_score_beyond_32_bits_is_never_reached(layout):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_scores_of_a_lone_layer_are_compared_before_their_scale(layout):
+    """A layer and the scales after it are one loop, yet the least score is one of the layer alone."""
+    program = classification(
+        quantizer([True]),
+        integer_dense([[3]], [-300]),
+        requantize(1, -(2**15), 2**15, shift_out=6),
+        IntegerLink(kind="sigmoid"),
+        Dequantize(fraction_bits=15),
+        classes=np.arange(2),
+    )
+    decision = decision_of(program)
+    assert (decision.kind, decision.n_steps) == ("threshold", 1)
+    assert_predicts([program], lambda _: np.arange(256)[:, np.newaxis], [layout])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_trees_that_stay_plain_have_no_early_exit(layout):
     """Where no layout has room for a table, its sum is compared as a whole."""
     rng = np.random.default_rng(0)

@@ -106,13 +106,11 @@ def test_a_constant_feature_parts_no_row(value, comparison, has_network):
 @pytest.mark.parametrize("has_network", [False, True])
 def test_one_threshold_alone_has_a_column(comparison, has_network):
     """A feature read once: the end of a step lies on the one threshold, or in its gap."""
-    neighbours = rows(3, np.nextafter(np.float32(3), INF))
-    for X in (rows(0, 1), rows(-1e-30, 1e-30), neighbours, rows(-5, 1e20)):
+    for X in (rows(0, 1), rows(-1e-30, 1e-30), rows(3, np.nextafter(np.float32(3), INF)), rows(-5, 1e20)):
         for threshold in (float(X[0, 0] if comparison == "le" else X[1, 0]), float(X.astype(np.float64).mean())):
             table = forest([threshold], comparison)
             done = narrow(beside_a_network(table) if has_network else regression(table), X)
-            # Between two neighbouring floats no step of an affine code need end: they may keep a rank.
-            assert has_network or is_narrow(done) or X is neighbours
+            assert has_network or is_narrow(done)
 
 
 def test_near_thresholds_beside_far_ones_get_a_finer_column():
@@ -126,7 +124,7 @@ def test_near_thresholds_beside_far_ones_get_a_finer_column():
 
 
 @pytest.mark.parametrize("has_network", [False, True])
-@pytest.mark.parametrize(("n", "n_columns"), [(255, 1), (600, 3)])
+@pytest.mark.parametrize(("n", "n_columns"), [(255, 1), (600, 3), (3000, None)])
 def test_a_feature_has_as_many_columns_as_it_needs_or_a_wide_one(n, n_columns, has_network):
     """Every integer is a value and a threshold lies between any two: a byte tells 255 of them apart."""
     table = forest(np.arange(n) + 0.5, "le")
@@ -140,11 +138,15 @@ def test_a_feature_has_as_many_columns_as_it_needs_or_a_wide_one(n, n_columns, h
         assert not done.codes.maker
 
 
-def test_more_thresholds_than_all_columns_tell_apart_have_none():
-    """Eight columns of 255 thresholds are the most there are; infinite thresholds have none either."""
-    for threshold in (np.arange(8 * 255 + 1, dtype=np.float32), np.array([0, np.inf], np.float32)):
-        gaps = SplitGaps(threshold, threshold - 1, threshold + 1, threshold - 1, threshold + 1)
-        assert narrow_columns(gaps, FloatScale.of) is None
+@pytest.mark.parametrize("comparison", ["le", "lt"])
+def test_one_feature_without_bytes_leaves_all_codes_wide(comparison):
+    """An infinite threshold, or 3000 of them, has no byte; then the trees of the program read exact wide codes."""
+    many = [*range(3000), 0.5, 7.0]
+    features = [0] * 3000 + [1, 1]
+    X = np.column_stack([np.arange(3001), np.arange(3001) % 9]).astype(np.float32) - 0.5
+    for thresholds, each in ((many, features), ([np.inf, 0.5], [0, 1]), ([-np.inf, 0.5], [0, 1])):
+        program = regression(forest(thresholds, comparison, each), n_features=2)
+        assert not is_narrow(narrow(program, X))
 
 
 def test_a_forest_that_saw_missing_values_is_exact_without_them(missing):
@@ -206,7 +208,7 @@ def test_the_c_header_makes_the_same_bytes(data):
 # ---------------------------------------------------------------- scales
 
 
-@examples(50)
+@examples(200)
 @given(
     first=st.floats(-(2.0**100), 2.0**100, width=32),
     step=st.floats(2.0**-100, 2.0**100, width=32),
@@ -244,12 +246,12 @@ def test_a_scale_of_codes_is_a_requantization(first, step):
     assert found[codes < scale.ends(np.zeros(1, np.int64))[0] - 1].max(initial=0) == 0
 
 
-@examples(20)
+@examples(100)
 @given(seed=SEEDS, make=st.sampled_from([FloatScale.of, CodeScale.of]))
 def test_every_split_lies_in_one_column_and_keeps_its_gap(seed, make):
     """What goes left has a code up to the cut, and what goes right one above it."""
     rng = np.random.default_rng(seed)
-    n = int(rng.integers(1, 80))
+    n = int(rng.integers(1, 400))
     low = np.sort(rng.uniform(-30_000, 30_000, n)).astype(np.float32)
     high = low + rng.choice([3.0, 30.0, 3000.0], n).astype(np.float32)
     threshold = (low + (high - low) * rng.uniform(0.2, 0.8, n)).astype(np.float32)

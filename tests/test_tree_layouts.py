@@ -61,7 +61,7 @@ def used(program, layout="size"):
     if re.search(r"m_body(_0)*_left\[", text):
         return "plain"
     if re.search(r"m_body(_0)*_data\[", text):
-        return "size" if "<< 25) < 0" in text else "balanced"
+        return "size" if "h & 64" in text else "balanced"
     return "speed"
 
 

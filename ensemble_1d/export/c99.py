@@ -14,7 +14,7 @@ from ensemble_1d.export.c99_nodes import render
 from ensemble_1d.export.c99_text import array, comment, entry, integer, label_table
 from ensemble_1d.export.c99_trees import code_maker, tree_style
 from ensemble_1d.export.class_decision import ClassDecision, class_decision
-from ensemble_1d.ir import Chain, Dequantize, Program, Quantize, smallest_dtype
+from ensemble_1d.ir import Chain, Dequantize, IntegerDense, Program, Quantize, smallest_dtype
 from ensemble_1d.ir.fixed_point import CODE_STEPS, EXP2_TABLE, LOG2_TABLE, NARROW_HIGH
 from ensemble_1d.ir.nodes_integer import INDEX
 
@@ -40,8 +40,12 @@ def c99_header(program: Program, name: str, layout: Layout = "size") -> str:
     upper = name.upper()
     decision = None if program.classes is None else class_decision(quantizer, body)
     style = tree_style(quantizer, body, layout, decision)
-    if decision is not None and 1 < decision.n_steps < len(body.steps):
-        # What makes the scores is one function, that both entry points call.
+    if (
+        decision is not None
+        and decision.n_steps < len(body.steps)
+        and (decision.n_steps > 1 or isinstance(body.steps[0], IntegerDense))
+    ):
+        # What makes the scores is one function, that both entry points call; a lone layer would take in what follows.
         body = Chain(steps=(Chain(steps=body.steps[: decision.n_steps]), *body.steps[decision.n_steps :]))
     definitions = render(body, quantizer.n_columns, "int16_t", style, "e1d_body")
     texts = [
@@ -88,7 +92,7 @@ def _opening(program: Program, name: str, quantizer: Quantize, dequantize: Dequa
     if quantizer.n_columns == program.n_features:
         lines.append(f"int16_t q[{name.upper()}_N_CODES] holds one code for each feature, in order:")
     else:
-        lines.append(f"int16_t q[{name.upper()}_N_CODES] holds one code for each feature, in order, then rank codes:")
+        lines.append(f"int16_t q[{name.upper()}_N_CODES] holds one code for each feature, in order, then further ones:")
     lines.append(f"    {name}_quantize_input(x, q);   float x[{name.upper()}_N_FEATURES] to codes")
     if program.classes is None:
         scale = f"2**{-dequantize.fraction_bits}"

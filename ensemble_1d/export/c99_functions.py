@@ -61,7 +61,6 @@ def function(label: str, source: str, style: Style, body: str, *, is_apart: bool
     """
     names = [part.rpartition("*")[2] for part in parameters(source, style).split(", ")]
     unused = "".join(f"(void){name};\n" for name in names if not re.search(rf"\b{name}\b", body))
-    # Declarations come first in every block: they are C90 in that, for compilers that insist.
     text = textwrap.indent(f"{body}\n{unused}".rstrip(), "    ")
     kind = "E1D_SHARED" if is_apart else "static inline"
     return f"\n{kind} void {label}({parameters(source, style)}, int32_t *y)\n{{\n{text}\n}}"

@@ -40,7 +40,7 @@ def tree_style(quantizer: Quantize, body: Chain, layout: Layout, decision: Class
         return Style(layout, None, {}, least)
     # One array of tree codes serves all tables: those that read other codes stay plain.
     maker = readers[0][1]
-    tables = [table for table, other in readers if other is maker or other == maker]
+    tables = [table for table, other in readers if other == maker]
     narrow = np.ones(len(maker[0].column), np.bool_) if maker else quantizer.narrow
     codes = tree_codes(tables, narrow, maker)
     if maker and codes.columns:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_1d.export.c99_text import array, byte_at, entry
-from ensemble_1d.export.tree_leaves import SharedLeaves
+from ensemble_1d.export.tree_leaves import SharedLeaves, SingleLeaves
 from ensemble_1d.export.tree_sets import TreeSet, Walk, encoded_trees, sums_of_trees
 from ensemble_1d.ir import smallest_dtype
 from ensemble_1d.ir.nodes_integer import INDEX
@@ -83,20 +83,19 @@ def _definitions(trees: TreeSet, label: str, strings: list[bytes], first: _First
 def _first_bytes(trees: TreeSet, *, has_far: bool) -> _FirstBytes | None:
     """Return what first bytes say, or None where there are not enough of them."""
     leaves, leaf = trees.leaves, trees.n_columns + has_far
-    text: Callable[[int, int], bytes]
     stored = np.empty(0, np.int64)
     if isinstance(leaves, SharedLeaves):
         texts = leaves.texts(leaf)
         if texts is None:
             return None
-        text = lambda child, _: texts[~child]  # noqa: E731
+        text = partial(_listed, texts)
         n_leaves = max(each[0] for each in texts) - leaf + 1
     else:
         sides = [(child, node) for side in (trees.table.left, trees.table.right) for node, child in enumerate(side)]
         found = np.unique([leaves.stored(int(child), node) for child, node in sides if child < 0])
         is_even = leaf + leaves.largest <= _U8 and 2 * len(found) > leaves.largest
         stored = stored if is_even else found
-        text = lambda child, node: bytes([leaf + int(_place(stored, leaves.stored(child, node)))])  # noqa: E731
+        text = partial(_byte, leaves, stored, leaf)
         n_leaves = leaves.largest + 1 if is_even else len(found)
     if leaf + n_leaves - 1 > _U8:
         return None
@@ -107,9 +106,16 @@ def _first_bytes(trees: TreeSet, *, has_far: bool) -> _FirstBytes | None:
     return _FirstBytes(has_far, leaf, pair, has_bits, text, stored)
 
 
-def _place(stored: npt.NDArray[np.int64], value: int) -> int:
-    """Return the place of a stored number, which is itself where there is no palette."""
-    return int(np.searchsorted(stored, value)) if len(stored) else value
+def _listed(texts: list[bytes], child: int, node: int) -> bytes:
+    """Return the bytes of a leaf from a list of all."""
+    del node
+    return texts[~child]
+
+
+def _byte(leaves: SingleLeaves, palette: npt.NDArray[np.int64], first: int, child: int, node: int) -> bytes:
+    """Return the byte of a leaf: its stored number, or the place of that in the palette if there is one."""
+    stored = leaves.stored(child, node)
+    return bytes([first + (int(np.searchsorted(palette, stored)) if len(palette) else stored)])
 
 
 def _node(trees: TreeSet, first: _FirstBytes, node: int, children: list[bytes | None]) -> bytes:

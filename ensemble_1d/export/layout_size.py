@@ -121,8 +121,7 @@ def _step(trees: TreeSet, form: _Format, *, has_long: bool) -> str:
         column = "column"
         distance = f"(uint16_t)({byte_at('p', 2)} | {byte_at('p', 3)} << 8)"
         skip = f"if (h == {escape}) {{\n    p += {distance};\n}}"
-    # The sign of a shifted byte: two instructions, where a mask would be a constant in a register.
-    is_left, is_right = "(int32_t)((uint32_t)h << 24) < 0", "(int32_t)((uint32_t)h << 25) < 0"
+    is_left, is_right = "h & 128", "h & 64"
     found = "break;" if form.has_bits else "p += 2;\n    break;"
     left_found = "h = (uint_fast8_t)~h;\n    break;" if form.has_bits else found
     size = "" if form.has_bits else _leaf_size(trees)

@@ -54,11 +54,12 @@ def _values(trees: TreeSet, leaves: SingleLeaves, label: str) -> list[str]:
 
     definitions: list[str] = []
     lines, stops = [f"{kind} sum;"], [f"{kind} sum = 0;"]
+    roots, reach = trees.roots, leaves.reach[trees.order]
     rest, first = leaves.bound(trees.table), 0
     for output, count in enumerate(counts.tolist()):
         lines.append("sum = 0;")
-        for part in _parts(trees, range(first, first + count)):
-            branches = _branches(trees, part, leaf)
+        for begin, end in _parts(trees, roots[first : first + count]):
+            branches = _branches(trees, roots[first + begin : first + end], leaf)
             if not branches:
                 continue  # Trees whose leaves are all equal add nothing.
             name = f"{label}_{len(definitions)}"
@@ -66,7 +67,7 @@ def _values(trees: TreeSet, leaves: SingleLeaves, label: str) -> list[str]:
             head = f"static inline {kind} {name}(const {_code_type(trees)} *{trees.codes})"
             definitions.append(f"\n{head}\n{{\n{text}\n}}")
             lines.append(f"sum = ({kind})(sum + {name}({trees.codes}));")
-            rest -= sum(int(leaves.reach[trees.order[place]]) for place in part)
+            rest -= int(reach[first + begin : first + end].sum())
             stops += [lines[-1], *_stops(trees, rest)]
         lines.append(f"y[{output}] = {value_of_sum(leaves, str(zero[output]))};")
         first += count
@@ -110,9 +111,10 @@ def _votes(trees: TreeSet, leaves: SharedLeaves, label: str) -> list[str]:
 
     definitions: list[str] = []
     lines = ["int32_t i;", store_each(leaves.n_classes, "0")]
-    for part in _parts(trees, range(len(trees.table.root))):
+    roots = trees.roots
+    for begin, end in _parts(trees, roots):
         name = f"{label}_{len(definitions)}"
-        text = textwrap.indent(_branches(trees, part, leaf), "    ")
+        text = textwrap.indent(_branches(trees, roots[begin:end], leaf), "    ")
         head = f"static inline void {name}(const {_code_type(trees)} *{trees.codes}, int32_t *y)"
         definitions.append(f"\n{head}\n{{\n{text}\n}}")
         lines.append(f"{name}({trees.codes}, y);")
@@ -124,19 +126,17 @@ def _code_type(trees: TreeSet) -> str:
     return "uint8_t" if trees.style.makes_codes else "int16_t"
 
 
-def _parts(trees: TreeSet, places: range) -> Iterator[list[int]]:
-    """Yield the places of the trees of each function."""
-    part: list[int] = []
-    size = 0
-    for place in places:
-        more = _n_splits(trees, trees.roots[place])
-        if part and (size + more > _MOST_SPLITS or len(part) == _MOST_TREES):
-            yield part
-            part, size = [], 0
-        part.append(place)
+def _parts(trees: TreeSet, roots: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield where the trees of each function begin and end among these."""
+    begin = size = 0
+    for place, root in enumerate(roots):
+        more = _n_splits(trees, root)
+        if place > begin and (size + more > _MOST_SPLITS or place - begin == _MOST_TREES):
+            yield begin, place
+            begin, size = place, 0
         size += more
-    if part:
-        yield part
+    if roots:
+        yield begin, len(roots)
 
 
 def _n_splits(trees: TreeSet, root: int) -> int:
@@ -158,12 +158,12 @@ def _depth(trees: TreeSet, root: int) -> int:
     return depth
 
 
-def _branches(trees: TreeSet, part: list[int], leaf: Leaf) -> str:
+def _branches(trees: TreeSet, roots: list[int], leaf: Leaf) -> str:
     """Return trees as nested branches."""
     table, made = trees.table, trees.style.makes_codes
     lines: list[str] = []
     # Lines to write, and splits with their depth to turn into lines.
-    todo: list[str | tuple[int, int]] = [(trees.roots[place], 0) for place in reversed(part)]
+    todo: list[str | tuple[int, int]] = [(root, 0) for root in reversed(roots)]
     while todo:
         item = todo.pop()
         if isinstance(item, str):

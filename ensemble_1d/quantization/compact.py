@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from ensemble_1d.ir import CODE_HIGH, MISSING_CODE, Quantize, Requantize, Select
 from ensemble_1d.ir.fixed_point import NARROW_HIGH
-from ensemble_1d.quantization.cuts import Gaps, TreeUse, float_gaps, gaps_of
+from ensemble_1d.quantization.cuts import Gaps, TreeUse, float_gaps
 from ensemble_1d.quantization.narrow import (
     CodeScale,
     FloatScale,
@@ -16,7 +16,6 @@ from ensemble_1d.quantization.narrow import (
     SplitGaps,
     narrow_columns,
 )
-from ensemble_1d.runtime_integer import quantize
 
 Integers = npt.NDArray[np.int64]
 
@@ -40,7 +39,11 @@ class CompactCodes:
 
 
 def compact_codes(
-    X: npt.NDArray[np.float32], tables: Sequence[TreeUse], affine: Quantize, network_features: Integers
+    X: npt.NDArray[np.float32],
+    tables: Sequence[TreeUse],
+    affine: Quantize,
+    gaps: Sequence[Gaps],
+    network_features: Integers,
 ) -> CompactCodes | None:
     """Return codes of one byte on which all calibration rows part as before.
 
@@ -48,25 +51,27 @@ def compact_codes(
         X: Calibration rows without missing values, of shape (n_samples, n_features), float32.
         tables: The tree tables; at least one split.
         affine: The input quantizer of one wide affine column a feature.
+        gaps: The gaps of each table's splits on its codes.
         network_features: Features that a network reads: these keep their wide column, of which tree codes are made.
 
     Returns:
         The codes, or None where some feature needs finer ones.
     """
     feature = np.concatenate([use.feature for use in tables])
-    of_values = _joined([float_gaps(use, X) for use in tables])
-    codes = quantize(affine, X)
-    of_codes = _joined([_as_splits(gaps_of(use, X, codes, affine)) for use in tables])
+    is_shared = np.isin(feature, network_features)
+    of_codes = _joined([_as_splits(each) for each in gaps])
+    of_values = of_codes if is_shared.all() else _joined([float_gaps(use, X) for use in tables])
     found: dict[int, list[NarrowColumn]] = {}
     for each in np.unique(feature).tolist():
         mine = np.flatnonzero(feature == each)
-        is_shared = each in network_features
-        gaps, make = (of_codes, CodeScale.of) if is_shared else (of_values, FloatScale.of)
-        columns = narrow_columns(gaps.take(mine), make)
+        if is_shared[mine[0]]:
+            columns = narrow_columns(of_codes.take(mine), CodeScale.of)
+        else:
+            columns = narrow_columns(of_values.take(mine), FloatScale.of)
         if columns is None:
             return None
         found[each] = [replace(column, splits=mine[column.splits]) for column in columns]
-    if not np.isin(list(found), network_features).any():
+    if not is_shared.any():
         return _read_directly(affine, found, len(feature))
     return _made_of_codes(affine, found, len(feature))
 

@@ -78,15 +78,15 @@ def choose_codes(
     """
     n_features = X.shape[1]
     affine = _affine_quantizer(X, tables, network_features)
+    codes = quantize(affine, X)
+    gaps = [gaps_of(use, X, codes, affine) for use in tables]
     n_splits = sum(len(use.feature) for use in tables)
     if compact and n_splits and not affine.missing:
-        found = compact_codes(X, tables, affine, network_features)
+        found = compact_codes(X, tables, affine, gaps, network_features)
         if found is not None:
             ends = np.cumsum([len(use.feature) for use in tables])[:-1]
             cuts_of = tuple(np.split(found.cut.astype(np.int16), ends))
             return InputCodes(found.node, found.maker, tuple(np.split(found.column, ends)), cuts_of, n_splits, 0)
-    codes = quantize(affine, X)
-    gaps = [gaps_of(use, X, codes, affine) for use in tables]
     collapsed = [gap.is_empty for gap in gaps]
     cuts = [gap.clipped(gap.natural) for gap in gaps]
     ranked = {

@@ -19,6 +19,8 @@ Singles = npt.NDArray[np.float32]
 
 _FEWEST_STEPS = 190
 """Fewest steps that are tried for a column: a grid of its own for each number of them."""
+_LONE_STEPS = 32
+"""Steps that are tried in the gap of a threshold that is alone."""
 _MOST_COLUMNS = 8
 """A feature that needs more narrow columns than this is better off with another code."""
 _LIMIT = float(np.finfo(np.float32).max)
@@ -174,7 +176,7 @@ def _best_column(gaps: SplitGaps, make: MakeScale) -> NarrowColumn:
         worth = (len(kept), -float(np.abs(scale.ends(cut[kept]) - threshold[kept]).sum()))
         if best is None or worth > best[0]:
             best = worth, NarrowColumn(scale, kept, cut[kept])
-    # There is always a grid.
+    # Only a threshold without a gap has no grid.
     return best[1] if best else NarrowColumn(make(0.0, 1.0), np.empty(0, np.int64), np.empty(0, np.int64))
 
 
@@ -182,11 +184,12 @@ def _grids(gaps: SplitGaps, threshold: Reals) -> Iterator[tuple[float, float]]:
     """Yield where the first step may end, and how long steps may be."""
     low, high = float(threshold.min()), float(threshold.max())
     if low == high:
-        # One threshold alone: only the end of one step matters, and steps are as long as the gap allows.
-        below, above = low - float(gaps.low.max()), float(gaps.high.min()) - low
-        step = min(each for each in (below, above, max(abs(low), 1.0) / 32) if each > 0 or each == np.inf)
-        step = max(step, abs(low) * 2.0**-21, 2.0**-100)
-        yield from ((low + shift * step, step) for shift in (0.0, -0.5, 0.5))
+        # One threshold alone: steps that part its gap evenly; without a gap on some side, steps of its own magnitude.
+        reach = max(abs(low), 1.0) / _LONE_STEPS
+        left, right = max(float(gaps.low.max()), low - reach), min(float(gaps.high.min()), low + reach)
+        for n_steps in range(2, _LONE_STEPS if left < right else 2):
+            step = (right - left) / n_steps
+            yield left + step, step
         return
     for n_steps in range(NARROW_HIGH - 1, _FEWEST_STEPS, -1):
         step = (high - low) / n_steps
