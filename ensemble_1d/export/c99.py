@@ -9,12 +9,13 @@ import numpy as np
 
 from ensemble_1d.errors import InvalidInputError
 from ensemble_1d.export.c99_avr import avr_limit
+from ensemble_1d.export.c99_combine import class_of_members
 from ensemble_1d.export.c99_functions import Layout, Style, arguments
 from ensemble_1d.export.c99_nodes import render
 from ensemble_1d.export.c99_text import array, comment, entry, integer, label_table
 from ensemble_1d.export.c99_trees import code_maker, tree_style
 from ensemble_1d.export.class_decision import ClassDecision, class_decision
-from ensemble_1d.ir import Chain, Dequantize, IntegerDense, Program, Quantize, smallest_dtype
+from ensemble_1d.ir import Chain, Dequantize, IntegerCombine, IntegerDense, Program, Quantize, smallest_dtype
 from ensemble_1d.ir.fixed_point import CODE_STEPS, EXP2_TABLE, LOG2_TABLE, NARROW_HIGH
 from ensemble_1d.ir.nodes_integer import INDEX
 
@@ -48,14 +49,16 @@ def c99_header(program: Program, name: str, layout: Layout = "size") -> str:
         # What makes the scores is one function, that both entry points call; a lone layer would take in what follows.
         body = Chain(steps=(Chain(steps=body.steps[: decision.n_steps]), *body.steps[decision.n_steps :]))
     definitions = render(body, quantizer.n_columns, "int16_t", style, "e1d_body")
+    # More code, and as a rule fewer members.
+    is_short = layout in {"balanced", "speed"} and decision is not None and decision.n_steps == 1
+    if is_short and isinstance(first := body.steps[0], IntegerCombine):
+        definitions += class_of_members(first, quantizer.limits(), style, "e1d_body_0")
     texts = [
         _kernels("c99_kernels.h"),
         _kernels("c99_dense.h") if any("e1d_activation" in text for text in definitions) else "",
         *(code_maker(style.codes) if style.codes is not None and style.makes_codes else []),
         *definitions,
-        _entry_points(
-            program, style, body, decision, has_exit=any("e1d_body_0_reaches(" in text for text in definitions)
-        ),
+        _entry_points(program, style, body, decision, early=_early_end(definitions)),
         _input_quantizer(quantizer),
     ]
     code = "\n".join(text for text in texts if text)
@@ -125,10 +128,14 @@ def _macros(program: Program, upper: str, quantizer: Quantize, dequantize: Dequa
         yield f"#define {upper}_MISSING_CODE (-32768)"
 
 
-def _entry_points(
-    program: Program, style: Style, body: Chain, decision: ClassDecision | None, *, has_exit: bool
-) -> str:
-    """Return the functions that users call; one of a table may stop early, where a layout has room for the table."""
+def _early_end(definitions: list[str]) -> str:
+    """Return the name of the function that chooses the class before all is added up, or nothing."""
+    names = ("e1d_body_0_reaches", "e1d_body_0_class")
+    return next((name for name in names if any(f"{name}(" in text for text in definitions)), "")
+
+
+def _entry_points(program: Program, style: Style, body: Chain, decision: ClassDecision | None, *, early: str) -> str:
+    """Return the functions that users call."""
     codes = ""
     if style.codes is not None and style.makes_codes:
         codes = f"uint8_t t[{style.codes.n_columns}];\n    e1d_tree_codes(q, t);\n    "
@@ -147,8 +154,8 @@ static inline int32_t e1d_predict(const int16_t *q)
     n_classes = len(program.classes)
     choice = f"int32_t y[{n_classes}];\n    {call}\n    return e1d_argmax(y, {n_classes});"
     is_partial = decision.n_steps < len(body.steps)
-    if decision.kind == "threshold" and has_exit:
-        choice = f"{codes}return e1d_body_0_reaches({given});"
+    if early:
+        choice = f"{codes}return {early}({given});"
     elif decision.kind == "threshold":
         choice = f"int32_t y[1];\n    {codes}e1d_body_0({given}, y);\n    return y[0] >= {integer(decision.least)};"
     elif decision.kind == "argmax" and is_partial:

@@ -51,6 +51,19 @@ static inline int32_t e1d_argmax(const int32_t *y, int32_t n)
     return best;
 }
 
+/* Index of the largest of n numbers, if it is ahead of every other by at least `lead`; else -1. */
+static inline int32_t e1d_leader(const int32_t *y, int32_t n, int32_t lead)
+{
+    const int32_t best = e1d_argmax(y, n);
+    int32_t i;
+    for (i = 0; i < n; i++) {
+        if (i != best && y[best] - y[i] < lead) {
+            return -1;
+        }
+    }
+    return best;
+}
+
 /* How many of n ascending cuts x exceeds. */
 static inline uint8_t e1d_rank(int16_t x, const int16_t *cuts, int32_t n)
 {

@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from ensemble_1d.errors import InvalidProgramError
+from ensemble_1d.export.c99_combine import add_member
 from ensemble_1d.export.c99_dense import DenseRun, dense_runs, render_run
 from ensemble_1d.export.c99_functions import Style, arguments, function, store_each
 from ensemble_1d.export.c99_requantize import requantize_call
@@ -152,13 +153,9 @@ def _combine(node: IntegerCombine, n_inputs: int, source: str, style: Style, lab
     width = output_width(node, n_inputs)
     definitions: list[str] = []
     lines = [f"int32_t part[{width}];", "int32_t i;", store_each(width, "0")]
-    for i, (member, weight) in enumerate(zip(node.members, node.weights, strict=True)):
+    for i, member in enumerate(node.members):
         definitions += render(member, n_inputs, source, style, f"{label}_m{i}")
-        lines.append(f"{label}_m{i}({arguments('x', source, style)}, part);")
-        if node.rule == "vote":
-            lines.append(f"y[e1d_argmax(part, {width})] += {weight};")
-        else:
-            lines.append(f"for (i = 0; i < {width}; i++) {{\n    y[i] += {weight} * part[i];\n}}")
+        lines.append(add_member(node, i, width, arguments("x", source, style), label))
     if node.rule == "mean":
         lines.append(f"for (i = 0; i < {width}; i++) {{\n    y[i] = (y[i] + 16384) >> 15;\n}}")
     return [*definitions, function(label, source, style, "\n".join(lines))]
