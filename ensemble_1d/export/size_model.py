@@ -32,6 +32,11 @@ OPERATIONS: Final = {
     "large": r"\b(?:\d{4,}|[3-9]\d\d|2[6-9]\d|25[6-9])\b",
 }
 """What is counted in the body of each function that `predict` reaches, by name."""
+KERNELS: Final = (
+    *("requantize", "argmax", "leader", "rank", "exp2_negative", "reciprocal", "normalise", "softmax", "softmax_class"),
+    *("sigmoid", "log2", "complement", "dot4", "dot8", "dot16"),
+)
+"""Functions that are the same in every header: each is counted as a whole."""
 SPLITS: Final = ("split", "far", "value", "distinct", "class", "mixture", "side")
 """What is counted instead where trees are branches: splits, those on columns far from the first, additions of a value
 and how many of these differ in a function, votes for a class and for a mixture, and sides that are no end."""
@@ -108,10 +113,13 @@ def counted(header: str, name: str) -> tuple[int, dict[str, int], int]:
             continue
         reached[function] = None
         todo += [word for word in _WORD.findall(functions[function]) if word in functions]
-    bodies = [functions[function] for function in reached]
-    used = {word for body in bodies for word in _WORD.findall(body) if word in tables}
-    counts = dict.fromkeys((*OPERATIONS, *SPLITS), 0)
-    for body in bodies:
+    used = {word for function in reached for word in _WORD.findall(functions[function]) if word in tables}
+    counts = dict.fromkeys((*OPERATIONS, *SPLITS, *KERNELS), 0)
+    for function in reached:
+        kernel, body = function.removeprefix(f"{name}_"), functions[function]
+        if kernel in KERNELS:
+            counts[kernel] = 1
+            continue
         splits = [int(column) for column in _SPLIT.findall(body)]
         if not splits:
             for operation, pattern in OPERATIONS.items():
