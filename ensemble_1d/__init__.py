@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         InvalidInputError,
         InvalidProgramError,
         MissingBackendError,
+        ParityError,
         UnsupportedModelError,
     )
     from ensemble_1d.ir import Program
@@ -39,6 +40,7 @@ _MODULE_OF = {
     "InvalidProgramError": "ensemble_1d.errors",
     "MissingBackendError": "ensemble_1d.errors",
     "ModelOptimizer": "ensemble_1d.quantization.optimizer",
+    "ParityError": "ensemble_1d.errors",
     "Predictor": "ensemble_1d.predictor",
     "Program": "ensemble_1d.ir",
     "PyTorchModel": "ensemble_1d.models.pytorch_model",
@@ -62,6 +64,7 @@ __all__ = [
     "InvalidProgramError",
     "MissingBackendError",
     "ModelOptimizer",
+    "ParityError",
     "Predictor",
     "Program",
     "PyTorchModel",

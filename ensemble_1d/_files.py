@@ -10,11 +10,27 @@ from ensemble_1d.errors import ArtifactError
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
-    """Write `text` to `path` as UTF-8, through a temporary file beside it that then takes its place.
+    """Write `text` to `path` as UTF-8, as `write_bytes` writes.
 
     Args:
         path: Where to write; the folder must exist.
         text: The content.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ArtifactError: If the file cannot be written; whatever stood at `path` is then unchanged.
+    """
+    return write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
+    """Write `content` to `path`, through a temporary file beside it that then takes its place.
+
+    Args:
+        path: Where to write; the folder must exist.
+        content: The content.
 
     Returns:
         The path written.
@@ -28,8 +44,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
         # A link keeps pointing at its target, and the new file keeps the mode that open() would give.
         target = target.resolve()
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         umask = os.umask(0)

@@ -7,6 +7,7 @@ __all__ = [
     "InvalidInputError",
     "InvalidProgramError",
     "MissingBackendError",
+    "ParityError",
     "UnsupportedModelError",
 ]
 
@@ -35,6 +36,10 @@ class UnsupportedModelError(EnsembleError, TypeError):
 
 class MissingBackendError(EnsembleError, ImportError):
     """An optional library is needed and not installed; the message holds the pip command."""
+
+
+class ParityError(EnsembleError, ArithmeticError):
+    """An exported model answers a row otherwise than Python; the message names the row and the difference."""
 
 
 class ArtifactError(EnsembleError, OSError):

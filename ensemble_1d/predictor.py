@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ensemble_1d._files import write_folder, write_text
+from ensemble_1d._files import write_bytes, write_folder, write_text
 from ensemble_1d._validate import as_float32_rows, check_identifier
 from ensemble_1d.budget import Budget
 from ensemble_1d.budget_search import ParetoTable, fitted_to, layout_within
@@ -15,6 +15,8 @@ from ensemble_1d.errors import InvalidInputError
 from ensemble_1d.export.arduino import arduino_library, check_library_folder, objection_to_replacing
 from ensemble_1d.export.c99 import c99_header
 from ensemble_1d.export.c99_functions import Layout
+from ensemble_1d.export.onnx_graph import onnx_bytes
+from ensemble_1d.export.onnx_parity import check_parity
 from ensemble_1d.export.verification import CVerification, verify_header
 from ensemble_1d.ir import Program
 from ensemble_1d.quantization.arrays import QuantizationMode
@@ -362,6 +364,46 @@ class Predictor:
         rows = None if row is None else self._rows(np.reshape(row, (1, -1)), "export_arduino")
         texts = arduino_library(self.program, check_identifier(name), layout, None if rows is None else rows[0])
         return write_folder(path, texts, objection=objection_to_replacing)
+
+    def export_onnx(self, path: str | os.PathLike[str], X: npt.ArrayLike | None = None) -> Path:
+        """Write the float program as one ONNX graph, for runtimes on servers, in browsers and on phones.
+
+        The input is `X`, float32 of shape (n_samples, n_features) with any number of rows. The outputs are `label` and
+        `probabilities`, or `value` for regression; numbers are float64, as in Python. `onnx_graph.onnx_model` says
+        what becomes of NaN.
+
+        Args:
+            path: The file to write; replaced whole, or not at all.
+            X: Rows that onnxruntime must answer as Python does before the file is written: the same labels, and numbers
+                within 1e-6 (for regression relative to the value). None writes without a comparison.
+
+        Returns:
+            The path written.
+
+        Raises:
+            InvalidInputError: If X does not fit the program.
+            InvalidProgramError: If the program is integer.
+            MissingBackendError: If `onnx`, or with X `onnxruntime`, is not installed.
+            ParityError: If a row of X gets another answer.
+            UnsupportedModelError: If ONNX cannot hold the labels or so many leaves.
+            ArtifactError: If the file cannot be written.
+
+        Example:
+            >>> from pathlib import Path
+            >>> from tempfile import TemporaryDirectory
+            >>> from sklearn.datasets import load_iris
+            >>> from ensemble_1d import RandomForestModel
+            >>> X, y = load_iris(return_X_y=True)
+            >>> model = RandomForestModel(n_estimators=5, random_state=0).fit(X, y)
+            >>> with TemporaryDirectory() as folder:
+            ...     Predictor(model.program()).export_onnx(Path(folder, "iris.onnx"), X).name
+            'iris.onnx'
+        """
+        rows = None if X is None else self._rows(X, "export_onnx")
+        content = onnx_bytes(self.program, caller="export_onnx")
+        if rows is not None:
+            check_parity(content, self.program, rows, caller="export_onnx")
+        return write_bytes(path, content)
 
     def verify_c(
         self, X: npt.ArrayLike, *, flags: tuple[str, ...] = ("-O2",), layout: Layout | None = None

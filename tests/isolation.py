@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
-BACKENDS = ("sklearn", "xgboost", "torch", "matplotlib", "pandas", "polars", "scipy", "joblib")
+BACKENDS = ("sklearn", "xgboost", "torch", "matplotlib", "pandas", "polars", "scipy", "joblib", "onnx", "onnxruntime")
 """Everything that the part of the package below the models must do without."""
 
 _BLOCKER = """

@@ -12,8 +12,8 @@ from ensemble_1d.errors import EnsembleError
 
 WITHOUT_SCIKIT_LEARN = [
     *("_compiler", "_files", "_require", "_validate", "errors", "ir", "predictor", "runtime", "runtime_integer"),
-    *("export.c99", "export.verification", "quantization.arrays", "quantization.inputs", "quantization.programs"),
-    "quantization.report",
+    *("export.c99", "export.onnx_graph", "export.onnx_parity", "export.verification"),
+    *("quantization.arrays", "quantization.inputs", "quantization.programs", "quantization.report"),
 ]
 
 

@@ -19,4 +19,5 @@ def test_python_blocks_run(tmp_path, monkeypatch, capsys):
     for block in blocks:
         exec(compile(block, str(README), "exec"), {})  # noqa: S102 -- our own README
     assert "143 of 143 rows equal" in capsys.readouterr().out
+    assert (tmp_path / "iris.onnx").stat().st_size > 1000
     assert (tmp_path / "model.h").read_text(encoding="utf-8").startswith("/* model.h: classification of 30 features")

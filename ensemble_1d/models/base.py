@@ -20,6 +20,9 @@ from ensemble_1d.models.metrics import classification_metrics, regression_metric
 from ensemble_1d.predictor import Predictor
 
 if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
     from sklearn.utils import Tags
 
     from ensemble_1d.budget import Budget
@@ -301,6 +304,26 @@ class BaseModel(BaseEstimator, ABC):
             UnsupportedModelError: If the model holds something that a Program cannot express.
         """
         return Predictor(self.program()).optimize(X, y, X_val=X_val, y_val=y_val, optimizer=optimizer)
+
+    def export_onnx(self, path: "str | os.PathLike[str]", X: npt.ArrayLike | None = None) -> "Path":
+        """Write the fitted model as one ONNX graph, as `Predictor.export_onnx` says.
+
+        Args:
+            path: The file to write; replaced whole, or not at all.
+            X: Rows that onnxruntime must answer as Python does before the file is written, or None.
+
+        Returns:
+            The path written.
+
+        Raises:
+            InvalidInputError: If X does not fit the model.
+            MissingBackendError: If `onnx`, or with X `onnxruntime`, is not installed.
+            NotFittedError: If the model is not fitted.
+            ParityError: If a row of X gets another answer.
+            UnsupportedModelError: If a Program or ONNX cannot hold the model.
+            ArtifactError: If the file cannot be written.
+        """
+        return Predictor(self.program()).export_onnx(path, X)
 
     def _predict_rows(self, X: npt.ArrayLike) -> Floats64:
         """Return the backend's output for rows checked against the fit."""

@@ -1,0 +1,483 @@
+"""ONNX graphs answer as the NumPy runtime does: trees to the last bit, all else within a few last bits."""
+
+import json
+import pickle
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from isolation import run_python
+from onnx.reference import ReferenceEvaluator
+from samples import boosting, forest, network, sample
+from strategies import FLOAT32_MAX, INF, NAN, SEEDS, SUBNORMAL, examples, inputs, programs, tree_tables
+
+from ensemble_1d import Ensemble, InvalidProgramError, ParityError, Predictor, Program, UnsupportedModelError, predictor
+from ensemble_1d import __version__ as version
+from ensemble_1d.errors import ArtifactError, InvalidInputError
+from ensemble_1d.export import onnx_graph, onnx_trees
+from ensemble_1d.export.onnx_graph import IR_VERSION, ML_OPSET, OPSET, onnx_bytes, onnx_model
+from ensemble_1d.export.onnx_parity import check_parity
+from ensemble_1d.export.onnx_trees import as_float32
+from ensemble_1d.ir import Affine, Chain, Combine, Concat, Dense, Link, Select, TreeTable
+from ensemble_1d.runtime import run
+
+OTHER_BITS = 1e-12
+"""Exponentials and sums of products end in other bits; no float32 rounding hides below this."""
+
+
+def session(content):
+    """Return an onnxruntime session on one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def answers(program, X):
+    """Return what onnxruntime makes of a program: labels or None, and numbers of shape (n_samples, n_outputs)."""
+    return named(program, session(onnx_bytes(program)).run(None, {"X": X}))
+
+
+def named(program, outputs):
+    """Return labels or None, and numbers in columns."""
+    return (None, outputs[0][:, np.newaxis]) if program.classes is None else tuple(outputs)
+
+
+def assert_same(program, X, found):
+    """Assert that labels are equal, and numbers but for their last bits; the class of a near tie may be either."""
+    labels, numbers = found
+    expected = run(program, X)
+    assert numbers.dtype == np.float64
+    assert numbers.shape == expected.shape
+    np.testing.assert_allclose(numbers, expected, rtol=OTHER_BITS, atol=OTHER_BITS * np.abs(expected).max(initial=0))
+    if labels is not None:
+        assert np.array_equal(labels, program.classes[expected.argmax(axis=1)])
+
+
+def regression(root, n_features):
+    return Program(n_features=n_features, task="regression", root=root)
+
+
+def stump(threshold=0.5, comparison="le", value=(1.0, 2.0), *, default_left=False):
+    """Return one tree with one split of feature 0."""
+    return TreeTable(
+        feature=np.zeros(1, np.int32),
+        threshold=np.array([threshold], np.float64 if comparison == "le" else np.float32),
+        left=np.array([-1], np.int32),
+        right=np.array([-2], np.int32),
+        default_left=np.array([default_left]),
+        value=np.array(value, np.float64).reshape(2, -1),
+        root=np.zeros(1, np.int32),
+        output=np.zeros(1, np.int32),
+        bias=np.zeros(np.size(value) // 2),
+        comparison=comparison,
+        average=False,
+    )
+
+
+def layer(weight, bias=None, activation="identity"):
+    weight = np.array(weight, np.float32)
+    return Dense(weight=weight, bias=np.zeros(len(weight), np.float32) if bias is None else bias, activation=activation)
+
+
+@st.composite
+def cases(draw):
+    """Draw a program and rows, among them infinite values where there are trees alone."""
+    program = draw(programs())
+    X = draw(inputs(program))
+    if program.accepts_missing and draw(st.booleans()):
+        rng = np.random.default_rng(draw(SEEDS))
+        X = np.where(rng.random(X.shape) < 0.2, rng.choice([-INF, INF], X.shape), X)
+    return program, X
+
+
+@examples(120)
+@given(case=cases())
+def test_onnxruntime_equals_the_runtime(case):
+    """Any float program is a valid graph, and any batch gets the runtime's answers: none, one or many rows."""
+    program, X = case
+    onnx.checker.check_model(onnx_model(program), full_check=True)
+    content = session(onnx_bytes(program))
+    for rows in (X, X[:1], X[:0]):
+        assert_same(program, rows, named(program, content.run(None, {"X": rows})))
+
+
+@examples(25)
+@given(case=cases())
+def test_reference_evaluator_equals_the_runtime(case):
+    """The operators mean to ONNX's own interpreter what they mean to onnxruntime."""
+    program, X = case
+    found = ReferenceEvaluator(onnx_model(program)).run(None, {"X": X[:5]})
+    assert_same(program, X[:5], named(program, found))
+
+
+@examples(100)
+@given(data=st.data(), n_outputs=st.integers(1, 3), steps=st.integers(1, 4))
+def test_trees_give_the_bits_of_the_runtime(data, n_outputs, steps):
+    """Leaves are added in order and in their dtype, however many at once; rows in a batch do not touch each other."""
+    leaves = data.draw(st.sampled_from(["scalar", "vector"]))
+    table = data.draw(tree_tables(3, n_outputs, leaves=leaves, scales=(1.0, 1e-40, 1e38)))
+    program = regression(Chain(steps=(table, Select(column=np.array([n_outputs - 1], np.int32)))), 3)
+    X = data.draw(inputs(program, max_rows=20))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnx_trees, "_STEPS", steps)
+        content = session(onnx_bytes(program))
+    expected = run(program, X)[:, 0]
+    assert np.array_equal(content.run(None, {"X": X})[0], expected)
+    assert np.array_equal(np.concatenate([content.run(None, {"X": row[np.newaxis]})[0] for row in X]), expected)
+
+
+@examples(60)
+@given(data=st.data())
+def test_trees_of_computed_columns_compare_in_float64(data):
+    """Columns that other trees or a layer computed are float64, and so are the thresholds they meet."""
+    first = data.draw(tree_tables(2, 3, leaves=data.draw(st.sampled_from(["scalar", "vector"]))))
+    table = data.draw(tree_tables(3))
+    values = np.unique(first.value).astype(np.float64)
+    at = np.random.default_rng(data.draw(SEEDS)).choice(np.append(values, 1 / 3), len(table.threshold))
+    second = TreeTable(
+        **{field: getattr(table, field) for field in TreeTable.__slots__}
+        | {"threshold": at.astype(table.threshold.dtype)}
+    )
+    program = regression(Chain(steps=(first, second)), 2)
+    X = data.draw(inputs(regression(Chain(steps=(first, Select(column=np.zeros(1, np.int32)))), 2)))
+    assert np.array_equal(answers(program, X)[1], run(program, X))
+
+
+@examples(500)
+@given(
+    threshold=st.floats(allow_nan=False, width=64) | st.floats(-1e-44, 1e-44, width=64),
+    x=st.floats(allow_nan=False, width=32),
+)
+@example(threshold=-3.4028234663852890e38, x=0.0)  # Rounds up to the lowest float32, below which lies infinity.
+def test_thresholds_rounded_down_decide_alike(threshold, x):
+    """No float32 value lies between a threshold and its float32 form, nor do signed zeros, subnormals or infinities."""
+    (rounded,) = as_float32(np.array([threshold]))
+    assert rounded.dtype == np.float32
+    with np.errstate(over="ignore"):
+        beside = np.nextafter(rounded, [-INF, INF])
+    near = np.array([x, rounded, *beside, 0.0, -0.0], np.float32)
+    assert np.array_equal(near <= rounded, near.astype(np.float64) <= threshold)
+
+
+@pytest.mark.parametrize("comparison", ["le", "lt"])
+@pytest.mark.parametrize("default_left", [False, True])
+@pytest.mark.parametrize("threshold", [0.1, 0.0, -0.0, 1e-45, 3e38, INF, -INF, SUBNORMAL, -SUBNORMAL])
+def test_splits_at_thresholds_and_beside_them(comparison, default_left, threshold):
+    """A value at the threshold, its neighbours, zeros, infinities and NaN go where the runtime sends them."""
+    program = regression(stump(threshold, comparison, default_left=default_left), 1)
+    at = np.float32(threshold)
+    beside = [at, np.nextafter(at, -INF), np.nextafter(at, INF), 0.0, -0.0, INF, -INF, NAN, FLOAT32_MAX, SUBNORMAL]
+    X = np.array(beside, np.float32)[:, np.newaxis]
+    assert np.array_equal(answers(program, X)[1], run(program, X))
+
+
+def test_many_trees_are_added_in_order():
+    """Sums of more trees than are added at once are those of the runtime, also where any other order has other bits."""
+    n_trees = 3 * onnx_trees._STEPS + 5
+    value = np.random.default_rng(0).normal(size=(2 * n_trees, 1))
+    split = np.arange(n_trees, dtype=np.int32)
+    table = TreeTable(
+        feature=np.zeros(n_trees, np.int32),
+        threshold=np.zeros(n_trees),
+        left=~(2 * split),
+        right=~(2 * split + 1),
+        default_left=np.zeros(n_trees, bool),
+        value=value,
+        root=split,
+        output=np.zeros(n_trees, np.int32),
+        bias=np.ones(1),
+        comparison="le",
+        average=True,
+    )
+    program, X = regression(table, 1), np.array([[-1.0], [1.0]], np.float32)
+    assert np.array_equal(answers(program, X)[1], run(program, X))
+    assert run(program, X)[0, 0] != sum([1.0, *value[::2, 0]][::-1]) / n_trees
+
+
+def test_weights_beside_layers_stay_float64():
+    """Graph optimizers fold factors into matrix products, some of them in float32; no weight of ours is rounded so."""
+    members = (layer([[0.3]]), Chain(steps=(layer([[0.7]]), layer([[0.9]]))))
+    program = regression(Combine(members=members, weights=np.array([1 / 3, 2 / 3]), rule="mean"), 1)
+    X = np.array([[0.1], [3.0], [-7.7]], np.float32)
+    np.testing.assert_allclose(answers(program, X)[1], run(program, X), rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("classes", "dtype"),
+    [
+        (np.array(["no", "ja", "日本"]), object),
+        (np.array([-5, 0, 7]), np.int64),
+        (np.array([-5, 0, 7], np.int8), np.int64),
+        (np.array([0, 1, 2**63 - 1], np.uint64), np.int64),
+        (np.array([-1.5, 0.25, np.inf], np.float32), np.float64),
+        (np.array([False, True]), np.bool_),
+    ],
+    ids=lambda value: str(getattr(value, "dtype", value)),
+)
+def test_labels_keep_their_value(classes, dtype):
+    """Labels are text, int64, float64 or bool; the first of equal classes wins."""
+    n_classes = len(classes)
+    root = Chain(steps=(layer(np.eye(n_classes)), Link(kind="softmax")))
+    program = Program(n_features=n_classes, task="classification", root=root, classes=classes)
+    X = np.append(np.eye(n_classes), np.ones((1, n_classes)), axis=0).astype(np.float32)
+    onnx.checker.check_model(onnx_model(program), full_check=True)
+    labels, _ = answers(program, X)
+    assert labels.dtype == dtype
+    assert labels.tolist() == [*classes.tolist(), classes[0].item()]
+    check_parity(onnx_bytes(program), program, X)
+
+
+@pytest.mark.parametrize(
+    ("classes", "reason"),
+    [
+        (
+            np.array([0, 2**63], np.uint64),
+            r"label np.uint64\(9223372036854775808\) is no int64, .*; fit with other labels",
+        ),
+        (np.array([0, np.longdouble("0.1")], np.longdouble), "is no float64, and ONNX has no wider type"),
+        (np.array(["a", "\ud800"]), r"ONNX holds text as UTF-8, and '\\ud800' has none; fit with other labels"),
+    ],
+    ids=["uint64", "longdouble", "surrogate"],
+)
+def test_labels_that_onnx_cannot_hold_are_refused(classes, reason):
+    """The message names the label and the remedy."""
+    program = Program(n_features=2, task="classification", root=layer(np.eye(2)), classes=classes)
+    with pytest.raises(UnsupportedModelError, match=reason):
+        onnx_model(program)
+
+
+RULES = ["soft", "hard", "optimized", "greedy", "stacking"]
+OPTIONS = [{}, {"calibrate": True}, {"passthrough": True}]
+
+
+@pytest.fixture(scope="module", params=["words", "multiclass", "regression"])
+def fitted(request):
+    """An ensemble of forest, boosting and network that learned its combination from folds, and its rows."""
+    pytest.importorskip("xgboost")
+    pytest.importorskip("torch")
+    data = sample(request.param)
+    task = "regression" if request.param == "regression" else "classification"
+    members = [forest(task=task), boosting(task=task), network(task=task, max_epochs=5)]
+    return Ensemble(members, task=task, passthrough=True, cv=3, random_state=0).fit(data.X, data.y), data
+
+
+def test_ensembles_under_every_rule(fitted, tmp_path):
+    """Each rule, with temperatures and with features passed to the meta-model, is exported after a comparison."""
+    ensemble, data = fitted
+    X = data.X.astype(np.float32)
+    for rule in RULES:
+        for options in OPTIONS:
+            if (ensemble.task == "regression" and (rule == "hard" or "calibrate" in options)) or (
+                "passthrough" in options and rule != "stacking"
+            ):
+                continue
+            ensemble.recombine(rule, **options)
+            path = ensemble.export_onnx(tmp_path / f"{rule}.onnx", data.X)
+            content = path.read_bytes()
+            onnx.checker.check_model(content, full_check=True)
+            program = ensemble.program()
+            found = named(program, session(content).run(None, {"X": X}))
+            assert_same(program, X, found)
+            if found[0] is not None and rule != "hard":
+                assert np.array_equal(found[0], ensemble.predict(data.X))
+
+
+def test_every_model_is_exported(make_model, tmp_path):
+    """Every model in every task passes the comparison at export, through the method of the model."""
+    model = make_model()
+    data = sample("regression" if model.task == "regression" else "words")
+    path = model.fit(data.X, data.y).export_onnx(str(tmp_path / "model.onnx"), data.X)
+    assert path == tmp_path / "model.onnx"
+    assert path.read_bytes() == onnx_bytes(model.program())
+
+
+def test_missing_values_go_where_trees_send_them(missing, tmp_path):
+    """A forest and boosting take NaN in ONNX as in Python."""
+    pytest.importorskip("xgboost")
+    ensemble = Ensemble([forest(), boosting()], combine="soft", random_state=0).fit(missing.X, missing.y)
+    program = ensemble.program()
+    ensemble.export_onnx(tmp_path / "model.onnx", missing.X)
+    model = onnx.load(tmp_path / "model.onnx")
+    assert json.loads(next(each.value for each in model.metadata_props if each.key == "accepts_missing")) is True
+    X = np.append(missing.X, np.full((1, 5), np.nan), axis=0).astype(np.float32)
+    assert_same(program, X, answers(program, X))
+
+
+@pytest.mark.parametrize("rule", ["mean", "vote"])
+def test_missing_values_that_nothing_takes_answer_nan(rule):
+    """Where a program takes no NaN, a row with one gets NaN for every probability, and other rows their answer."""
+    members = (stump(value=((0.9, 0.1), (0.2, 0.8))), Chain(steps=(layer(np.eye(2)), Link(kind="softmax"))))
+    root = Combine(members=members, weights=np.array([0.5, 0.5]), rule=rule)
+    program = Program(n_features=2, task="classification", root=root, classes=np.arange(2))
+    X = np.array([[1, 2], [NAN, 2], [1, NAN]], np.float32)
+    _, probabilities = answers(program, X)
+    assert np.isnan(probabilities).tolist() == [[False, False], [True, True], [True, True]]
+    assert np.array_equal(probabilities[:1], run(program, X[:1]))
+    with pytest.raises(InvalidInputError, match="this model takes no missing values"):
+        Predictor(program).export_onnx("unused.onnx", X)
+
+
+def test_graphs_say_what_they_are():
+    """Versions of the format, names and shapes are fixed; the metadata tell features, task and package version."""
+    names = ("a", 'ö "')
+    root = Concat(members=(Affine(offset=np.zeros(2, np.float32), scale=np.ones(2, np.float32)), stump()))
+    program = Program(
+        n_features=2, task="classification", root=root, classes=np.array(["x", "y", "z"]), feature_names=names
+    )
+    model = onnx_model(program)
+    assert (model.ir_version, model.producer_name, model.producer_version) == (IR_VERSION, "ensemble-1d", version)
+    assert {each.domain: each.version for each in model.opset_import} == {"": OPSET, "ai.onnx.ml": ML_OPSET}
+    facts = {each.key: each.value for each in model.metadata_props}
+    assert json.loads(facts.pop("feature_names")) == list(names)
+    assert facts == {"ensemble_1d_version": version, "task": "classification", "accepts_missing": "false"}
+    (rows,) = model.graph.input
+    outputs = [*model.graph.output, *onnx_model(regression(stump(), 1)).graph.output]
+    shapes = {
+        each.name: [axis.dim_param or axis.dim_value for axis in each.type.tensor_type.shape.dim]
+        for each in (rows, *outputs)
+    }
+    assert shapes == {
+        "X": ["n_samples", 2],
+        "label": ["n_samples"],
+        "probabilities": ["n_samples", 3],
+        "value": ["n_samples"],
+    }
+    assert rows.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+
+
+def test_bytes_are_the_same_in_another_process(words):
+    """The same program makes the same file, whatever the order of hashes."""
+    program = forest(random_state=0).fit(words.X, words.y).program()
+    code = """
+import pickle
+from ensemble_1d.export.onnx_graph import onnx_bytes
+sys.stdout.buffer.write(onnx_bytes(pickle.load(sys.stdin.buffer)))
+"""
+    assert run_python(code, blocked=["onnxruntime"], data=pickle.dumps(program)).stdout == onnx_bytes(program)
+
+
+def test_integer_programs_are_refused(words, tmp_path):
+    """The message says to export the float program, and its remedy works."""
+    small = forest(random_state=0).fit(words.X, words.y).quantize("int8", words.X)
+    with pytest.raises(InvalidProgramError, match=r"this program is integer, .*Predictor\(predictor.reference\)"):
+        small.export_onnx(tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+    assert Predictor(small.reference).export_onnx(tmp_path / "model.onnx", words.X).exists()
+
+
+def two_classes(bias, classes=("no", "yes")):
+    """Return a program that answers its bias, whatever the row."""
+    root = layer(np.zeros((2, 1)), np.array(bias, np.float32))
+    return Program(n_features=1, task="classification", root=root, classes=np.array(classes))
+
+
+@pytest.mark.parametrize(
+    ("program", "other", "message"),
+    [
+        (
+            two_classes([0.75, 0.25]),
+            two_classes([0.25, 0.75]),
+            "row 0 gets label 'yes' instead of 'no', and probability 0.25 instead of 0.75 for label 'no', off by -0.5",
+        ),
+        (
+            two_classes([0.75, 0.25]),
+            two_classes([0.75, 0.25 + 2**-19]),
+            "row 0 gets probability 0.2500019.* instead of 0.25 for label 'yes', off by 1.91e-06; labels must be equal",
+        ),
+        (two_classes([0.75, 0.25], [0, 1]), two_classes([0.75, 0.25], [4, 1]), "row 0 gets label 4 instead of 0"),
+        (
+            regression(layer([[1.0]]), 1),
+            regression(stump(2.5, value=(1.0, 9.0)), 1),
+            "row 1 gets value 1.0 instead of 2.0, off by -1; .* numbers within 1e-06: nothing was written",
+        ),
+        (regression(layer([[1.0]]), 1), regression(layer([[1.0 + 2**-19]]), 1), "row 0 gets value 1.0000019"),
+        (regression(layer([[1.0]]), 1), regression(layer([[np.finfo(np.float32).max]] * 1), 1), "row 0 gets value 3"),
+    ],
+    ids=["label", "probability", "label alone", "value", "small", "large"],
+)
+def test_a_difference_writes_nothing(program, other, message, tmp_path, monkeypatch):
+    """A file that would answer otherwise is refused by row and difference; what stood there stays."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"before")
+    content = onnx_bytes(other)
+    monkeypatch.setattr(predictor, "onnx_bytes", lambda *_, **__: content)
+    with pytest.raises(ParityError, match=message):
+        Predictor(program).export_onnx(path, [[1.0], [2.0]])
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_differences_within_the_tolerance_pass():
+    """Probabilities may differ by 1e-6, and values by a millionth of themselves."""
+    X = np.array([[1.0], [2.0]], np.float32)
+    check_parity(onnx_bytes(two_classes([0.75, 0.25 + 2**-21])), two_classes([0.75, 0.25]), X)
+    check_parity(onnx_bytes(regression(layer([[1000 + 2**-12]]), 1)), regression(layer([[1000.0]]), 1), X)
+
+
+def test_rows_are_numbered_over_all_blocks():
+    """The row of a difference is that of X, where X is compared in parts."""
+    X = np.zeros((3000, 1), np.float32)
+    X[2500] = 1
+    with pytest.raises(ParityError, match=r"row 2500 gets value 2.0 instead of 1.0"):
+        check_parity(onnx_bytes(regression(stump(), 1)), regression(stump(2.0), 1), X)
+
+
+def test_nan_instead_of_a_number_is_a_difference():
+    """NaN lies within no tolerance."""
+    wrong = regression(layer([[1.0]]), 1)
+    X = np.array([[np.nan]], np.float32)
+    with pytest.raises(ParityError, match=r"row 0 gets value nan instead of 2.0"):
+        check_parity(onnx_bytes(wrong), regression(stump(), 1), X)
+
+
+def test_a_graph_that_does_not_load_is_a_difference():
+    """What onnxruntime says of the file is in the message."""
+    with pytest.raises(ParityError, match=r"onnxruntime 1\..* cannot load the model: "):
+        check_parity(b"no graph", two_classes([0.5, 0.5]), np.zeros((1, 1), np.float32))
+
+
+def test_too_large_models_are_refused(monkeypatch):
+    """More leaves than float32 numbers, or more bytes than the format holds, are refused before the file is made."""
+    monkeypatch.setattr(onnx_trees, "MOST_LEAVES", 1)
+    with pytest.raises(UnsupportedModelError, match=r"the trees have 2 leaves, .* fit fewer or smaller trees"):
+        onnx_bytes(regression(stump(), 1))
+    monkeypatch.undo()
+    monkeypatch.setattr(onnx_graph, "_MOST_BYTES", 100)
+    with pytest.raises(UnsupportedModelError, match="bytes, and a file of 2 GB is the most that ONNX can hold"):
+        onnx_bytes(regression(stump(), 1))
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    """A folder that is not there is an ArtifactError."""
+    with pytest.raises(ArtifactError, match=r"cannot write .*absent"):
+        Predictor(two_classes([0.5, 0.5])).export_onnx(tmp_path / "absent" / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("blocked", "rows", "caller"),
+    [("onnx", "None", "export_onnx"), ("onnxruntime", "X", "export_onnx with X"), ("onnxruntime", "None", None)],
+    ids=["onnx", "onnxruntime", "without X"],
+)
+def test_what_is_not_installed_is_named(blocked, rows, caller, tmp_path):
+    """Without onnx, or with rows and no onnxruntime, the message holds the pip command; without rows onnx is enough."""
+    code = f"""
+import pathlib
+from ensemble_1d import MissingBackendError, RandomForestModel
+X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1]
+model = RandomForestModel(n_estimators=2, random_state=0).fit(X, y)
+path = pathlib.Path({str(tmp_path / "model.onnx")!r})
+try:
+    model.export_onnx(path, {rows})
+except MissingBackendError as error:
+    assert not path.exists()
+    print(error, end="")
+else:
+    assert path.exists()
+    print("written", end="")
+"""
+    remedy = f'Install it with: pip install "ensemble-1d[{blocked}]"'
+    message = f"{caller} needs {blocked}, which is not installed. {remedy}" if caller else "written"
+    assert run_python(code, blocked=[blocked]).stdout.decode() == message
