@@ -5,81 +5,25 @@ import pickle
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from isolation import run_python
 from onnx.reference import ReferenceEvaluator
-from samples import boosting, forest, network, sample
+from onnx_answers import answers, assert_same, layer, named, regression, session, with_leaves
+from samples import forest
+from small_nodes import stump
 from strategies import FLOAT32_MAX, INF, NAN, SEEDS, SUBNORMAL, examples, inputs, programs, tree_tables
 
-from ensemble_1d import Ensemble, InvalidProgramError, ParityError, Predictor, Program, UnsupportedModelError, predictor
+from ensemble_1d import Predictor, Program, UnsupportedModelError
 from ensemble_1d import __version__ as version
-from ensemble_1d.errors import ArtifactError, InvalidInputError
+from ensemble_1d.errors import InvalidInputError
 from ensemble_1d.export import onnx_graph, onnx_trees
 from ensemble_1d.export.onnx_graph import IR_VERSION, ML_OPSET, OPSET, onnx_bytes, onnx_model
 from ensemble_1d.export.onnx_parity import check_parity
 from ensemble_1d.export.onnx_trees import as_float32
-from ensemble_1d.ir import Affine, Chain, Combine, Concat, Dense, Link, Select, TreeTable
+from ensemble_1d.ir import Affine, Chain, Combine, Concat, Link, Select, TreeTable
 from ensemble_1d.runtime import run
-
-OTHER_BITS = 1e-12
-"""Exponentials and sums of products end in other bits; no float32 rounding hides below this."""
-
-
-def session(content):
-    """Return an onnxruntime session on one thread."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-
-def answers(program, X):
-    """Return what onnxruntime makes of a program: labels or None, and numbers of shape (n_samples, n_outputs)."""
-    return named(program, session(onnx_bytes(program)).run(None, {"X": X}))
-
-
-def named(program, outputs):
-    """Return labels or None, and numbers in columns."""
-    return (None, outputs[0][:, np.newaxis]) if program.classes is None else tuple(outputs)
-
-
-def assert_same(program, X, found):
-    """Assert that labels are equal, and numbers but for their last bits; the class of a near tie may be either."""
-    labels, numbers = found
-    expected = run(program, X)
-    assert numbers.dtype == np.float64
-    assert numbers.shape == expected.shape
-    np.testing.assert_allclose(numbers, expected, rtol=OTHER_BITS, atol=OTHER_BITS * np.abs(expected).max(initial=0))
-    if labels is not None:
-        assert np.array_equal(labels, program.classes[expected.argmax(axis=1)])
-
-
-def regression(root, n_features):
-    return Program(n_features=n_features, task="regression", root=root)
-
-
-def stump(threshold=0.5, comparison="le", value=(1.0, 2.0), *, default_left=False):
-    """Return one tree with one split of feature 0."""
-    return TreeTable(
-        feature=np.zeros(1, np.int32),
-        threshold=np.array([threshold], np.float64 if comparison == "le" else np.float32),
-        left=np.array([-1], np.int32),
-        right=np.array([-2], np.int32),
-        default_left=np.array([default_left]),
-        value=np.array(value, np.float64).reshape(2, -1),
-        root=np.zeros(1, np.int32),
-        output=np.zeros(1, np.int32),
-        bias=np.zeros(np.size(value) // 2),
-        comparison=comparison,
-        average=False,
-    )
-
-
-def layer(weight, bias=None, activation="identity"):
-    weight = np.array(weight, np.float32)
-    return Dense(weight=weight, bias=np.zeros(len(weight), np.float32) if bias is None else bias, activation=activation)
 
 
 @st.composite
@@ -167,7 +111,7 @@ def test_thresholds_rounded_down_decide_alike(threshold, x):
 @pytest.mark.parametrize("threshold", [0.1, 0.0, -0.0, 1e-45, 3e38, INF, -INF, SUBNORMAL, -SUBNORMAL])
 def test_splits_at_thresholds_and_beside_them(comparison, default_left, threshold):
     """A value at the threshold, its neighbours, zeros, infinities and NaN go where the runtime sends them."""
-    program = regression(stump(threshold, comparison, default_left=default_left), 1)
+    program = regression(stump(threshold, comparison, default_left))
     at = np.float32(threshold)
     beside = [at, np.nextafter(at, -INF), np.nextafter(at, INF), 0.0, -0.0, INF, -INF, NAN, FLOAT32_MAX, SUBNORMAL]
     X = np.array(beside, np.float32)[:, np.newaxis]
@@ -192,7 +136,7 @@ def test_many_trees_are_added_in_order():
         comparison="le",
         average=True,
     )
-    program, X = regression(table, 1), np.array([[-1.0], [1.0]], np.float32)
+    program, X = regression(table), np.array([[-1.0], [1.0]], np.float32)
     assert np.array_equal(answers(program, X)[1], run(program, X))
     assert run(program, X)[0, 0] != sum([1.0, *value[::2, 0]][::-1]) / n_trees
 
@@ -200,7 +144,7 @@ def test_many_trees_are_added_in_order():
 def test_weights_beside_layers_stay_float64():
     """Graph optimizers fold factors into matrix products, some of them in float32; no weight of ours is rounded so."""
     members = (layer([[0.3]]), Chain(steps=(layer([[0.7]]), layer([[0.9]]))))
-    program = regression(Combine(members=members, weights=np.array([1 / 3, 2 / 3]), rule="mean"), 1)
+    program = regression(Combine(members=members, weights=np.array([1 / 3, 2 / 3]), rule="mean"))
     X = np.array([[0.1], [3.0], [-7.7]], np.float32)
     np.testing.assert_allclose(answers(program, X)[1], run(program, X), rtol=1e-15)
 
@@ -249,67 +193,13 @@ def test_labels_that_onnx_cannot_hold_are_refused(classes, reason):
         onnx_model(program)
 
 
-RULES = ["soft", "hard", "optimized", "greedy", "stacking"]
-OPTIONS = [{}, {"calibrate": True}, {"passthrough": True}]
-
-
-@pytest.fixture(scope="module", params=["words", "multiclass", "regression"])
-def fitted(request):
-    """An ensemble of forest, boosting and network that learned its combination from folds, and its rows."""
-    pytest.importorskip("xgboost")
-    pytest.importorskip("torch")
-    data = sample(request.param)
-    task = "regression" if request.param == "regression" else "classification"
-    members = [forest(task=task), boosting(task=task), network(task=task, max_epochs=5)]
-    return Ensemble(members, task=task, passthrough=True, cv=3, random_state=0).fit(data.X, data.y), data
-
-
-def test_ensembles_under_every_rule(fitted, tmp_path):
-    """Each rule, with temperatures and with features passed to the meta-model, is exported after a comparison."""
-    ensemble, data = fitted
-    X = data.X.astype(np.float32)
-    for rule in RULES:
-        for options in OPTIONS:
-            if (ensemble.task == "regression" and (rule == "hard" or "calibrate" in options)) or (
-                "passthrough" in options and rule != "stacking"
-            ):
-                continue
-            ensemble.recombine(rule, **options)
-            path = ensemble.export_onnx(tmp_path / f"{rule}.onnx", data.X)
-            content = path.read_bytes()
-            onnx.checker.check_model(content, full_check=True)
-            program = ensemble.program()
-            found = named(program, session(content).run(None, {"X": X}))
-            assert_same(program, X, found)
-            if found[0] is not None and rule != "hard":
-                assert np.array_equal(found[0], ensemble.predict(data.X))
-
-
-def test_every_model_is_exported(make_model, tmp_path):
-    """Every model in every task passes the comparison at export, through the method of the model."""
-    model = make_model()
-    data = sample("regression" if model.task == "regression" else "words")
-    path = model.fit(data.X, data.y).export_onnx(str(tmp_path / "model.onnx"), data.X)
-    assert path == tmp_path / "model.onnx"
-    assert path.read_bytes() == onnx_bytes(model.program())
-
-
-def test_missing_values_go_where_trees_send_them(missing, tmp_path):
-    """A forest and boosting take NaN in ONNX as in Python."""
-    pytest.importorskip("xgboost")
-    ensemble = Ensemble([forest(), boosting()], combine="soft", random_state=0).fit(missing.X, missing.y)
-    program = ensemble.program()
-    ensemble.export_onnx(tmp_path / "model.onnx", missing.X)
-    model = onnx.load(tmp_path / "model.onnx")
-    assert json.loads(next(each.value for each in model.metadata_props if each.key == "accepts_missing")) is True
-    X = np.append(missing.X, np.full((1, 5), np.nan), axis=0).astype(np.float32)
-    assert_same(program, X, answers(program, X))
-
-
 @pytest.mark.parametrize("rule", ["mean", "vote"])
 def test_missing_values_that_nothing_takes_answer_nan(rule):
     """Where a program takes no NaN, a row with one gets NaN for every probability, and other rows their answer."""
-    members = (stump(value=((0.9, 0.1), (0.2, 0.8))), Chain(steps=(layer(np.eye(2)), Link(kind="softmax"))))
+    members = (
+        with_leaves(stump(0.5, "le"), [0.9, 0.1], [0.2, 0.8]),
+        Chain(steps=(layer(np.eye(2)), Link(kind="softmax"))),
+    )
     root = Combine(members=members, weights=np.array([0.5, 0.5]), rule=rule)
     program = Program(n_features=2, task="classification", root=root, classes=np.arange(2))
     X = np.array([[1, 2], [NAN, 2], [1, NAN]], np.float32)
@@ -323,7 +213,7 @@ def test_missing_values_that_nothing_takes_answer_nan(rule):
 def test_graphs_say_what_they_are():
     """Versions of the format, names and shapes are fixed; the metadata tell features, task and package version."""
     names = ("a", 'ö "')
-    root = Concat(members=(Affine(offset=np.zeros(2, np.float32), scale=np.ones(2, np.float32)), stump()))
+    root = Concat(members=(Affine(offset=np.zeros(2, np.float32), scale=np.ones(2, np.float32)), stump(0.5, "le")))
     program = Program(
         n_features=2, task="classification", root=root, classes=np.array(["x", "y", "z"]), feature_names=names
     )
@@ -334,7 +224,7 @@ def test_graphs_say_what_they_are():
     assert json.loads(facts.pop("feature_names")) == list(names)
     assert facts == {"ensemble_1d_version": version, "task": "classification", "accepts_missing": "false"}
     (rows,) = model.graph.input
-    outputs = [*model.graph.output, *onnx_model(regression(stump(), 1)).graph.output]
+    outputs = [*model.graph.output, *onnx_model(regression(stump(0.5, "le"))).graph.output]
     shapes = {
         each.name: [axis.dim_param or axis.dim_value for axis in each.type.tensor_type.shape.dim]
         for each in (rows, *outputs)
@@ -359,125 +249,12 @@ sys.stdout.buffer.write(onnx_bytes(pickle.load(sys.stdin.buffer)))
     assert run_python(code, blocked=["onnxruntime"], data=pickle.dumps(program)).stdout == onnx_bytes(program)
 
 
-def test_integer_programs_are_refused(words, tmp_path):
-    """The message says to export the float program, and its remedy works."""
-    small = forest(random_state=0).fit(words.X, words.y).quantize("int8", words.X)
-    with pytest.raises(InvalidProgramError, match=r"this program is integer, .*Predictor\(predictor.reference\)"):
-        small.export_onnx(tmp_path / "model.onnx")
-    assert not list(tmp_path.iterdir())
-    assert Predictor(small.reference).export_onnx(tmp_path / "model.onnx", words.X).exists()
-
-
-def two_classes(bias, classes=("no", "yes")):
-    """Return a program that answers its bias, whatever the row."""
-    root = layer(np.zeros((2, 1)), np.array(bias, np.float32))
-    return Program(n_features=1, task="classification", root=root, classes=np.array(classes))
-
-
-@pytest.mark.parametrize(
-    ("program", "other", "message"),
-    [
-        (
-            two_classes([0.75, 0.25]),
-            two_classes([0.25, 0.75]),
-            "row 0 gets label 'yes' instead of 'no', and probability 0.25 instead of 0.75 for label 'no', off by -0.5",
-        ),
-        (
-            two_classes([0.75, 0.25]),
-            two_classes([0.75, 0.25 + 2**-19]),
-            "row 0 gets probability 0.2500019.* instead of 0.25 for label 'yes', off by 1.91e-06; labels must be equal",
-        ),
-        (two_classes([0.75, 0.25], [0, 1]), two_classes([0.75, 0.25], [4, 1]), "row 0 gets label 4 instead of 0"),
-        (
-            regression(layer([[1.0]]), 1),
-            regression(stump(2.5, value=(1.0, 9.0)), 1),
-            "row 1 gets value 1.0 instead of 2.0, off by -1; .* numbers within 1e-06: nothing was written",
-        ),
-        (regression(layer([[1.0]]), 1), regression(layer([[1.0 + 2**-19]]), 1), "row 0 gets value 1.0000019"),
-        (regression(layer([[1.0]]), 1), regression(layer([[np.finfo(np.float32).max]] * 1), 1), "row 0 gets value 3"),
-    ],
-    ids=["label", "probability", "label alone", "value", "small", "large"],
-)
-def test_a_difference_writes_nothing(program, other, message, tmp_path, monkeypatch):
-    """A file that would answer otherwise is refused by row and difference; what stood there stays."""
-    path = tmp_path / "model.onnx"
-    path.write_bytes(b"before")
-    content = onnx_bytes(other)
-    monkeypatch.setattr(predictor, "onnx_bytes", lambda *_, **__: content)
-    with pytest.raises(ParityError, match=message):
-        Predictor(program).export_onnx(path, [[1.0], [2.0]])
-    assert path.read_bytes() == b"before"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_differences_within_the_tolerance_pass():
-    """Probabilities may differ by 1e-6, and values by a millionth of themselves."""
-    X = np.array([[1.0], [2.0]], np.float32)
-    check_parity(onnx_bytes(two_classes([0.75, 0.25 + 2**-21])), two_classes([0.75, 0.25]), X)
-    check_parity(onnx_bytes(regression(layer([[1000 + 2**-12]]), 1)), regression(layer([[1000.0]]), 1), X)
-
-
-def test_rows_are_numbered_over_all_blocks():
-    """The row of a difference is that of X, where X is compared in parts."""
-    X = np.zeros((3000, 1), np.float32)
-    X[2500] = 1
-    with pytest.raises(ParityError, match=r"row 2500 gets value 2.0 instead of 1.0"):
-        check_parity(onnx_bytes(regression(stump(), 1)), regression(stump(2.0), 1), X)
-
-
-def test_nan_instead_of_a_number_is_a_difference():
-    """NaN lies within no tolerance."""
-    wrong = regression(layer([[1.0]]), 1)
-    X = np.array([[np.nan]], np.float32)
-    with pytest.raises(ParityError, match=r"row 0 gets value nan instead of 2.0"):
-        check_parity(onnx_bytes(wrong), regression(stump(), 1), X)
-
-
-def test_a_graph_that_does_not_load_is_a_difference():
-    """What onnxruntime says of the file is in the message."""
-    with pytest.raises(ParityError, match=r"onnxruntime 1\..* cannot load the model: "):
-        check_parity(b"no graph", two_classes([0.5, 0.5]), np.zeros((1, 1), np.float32))
-
-
 def test_too_large_models_are_refused(monkeypatch):
     """More leaves than float32 numbers, or more bytes than the format holds, are refused before the file is made."""
     monkeypatch.setattr(onnx_trees, "MOST_LEAVES", 1)
     with pytest.raises(UnsupportedModelError, match=r"the trees have 2 leaves, .* fit fewer or smaller trees"):
-        onnx_bytes(regression(stump(), 1))
+        onnx_bytes(regression(stump(0.5, "le")))
     monkeypatch.undo()
     monkeypatch.setattr(onnx_graph, "_MOST_BYTES", 100)
     with pytest.raises(UnsupportedModelError, match="bytes, and a file of 2 GB is the most that ONNX can hold"):
-        onnx_bytes(regression(stump(), 1))
-
-
-def test_a_file_that_cannot_be_written_is_named(tmp_path):
-    """A folder that is not there is an ArtifactError."""
-    with pytest.raises(ArtifactError, match=r"cannot write .*absent"):
-        Predictor(two_classes([0.5, 0.5])).export_onnx(tmp_path / "absent" / "model.onnx")
-
-
-@pytest.mark.parametrize(
-    ("blocked", "rows", "caller"),
-    [("onnx", "None", "export_onnx"), ("onnxruntime", "X", "export_onnx with X"), ("onnxruntime", "None", None)],
-    ids=["onnx", "onnxruntime", "without X"],
-)
-def test_what_is_not_installed_is_named(blocked, rows, caller, tmp_path):
-    """Without onnx, or with rows and no onnxruntime, the message holds the pip command; without rows onnx is enough."""
-    code = f"""
-import pathlib
-from ensemble_1d import MissingBackendError, RandomForestModel
-X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1]
-model = RandomForestModel(n_estimators=2, random_state=0).fit(X, y)
-path = pathlib.Path({str(tmp_path / "model.onnx")!r})
-try:
-    model.export_onnx(path, {rows})
-except MissingBackendError as error:
-    assert not path.exists()
-    print(error, end="")
-else:
-    assert path.exists()
-    print("written", end="")
-"""
-    remedy = f'Install it with: pip install "ensemble-1d[{blocked}]"'
-    message = f"{caller} needs {blocked}, which is not installed. {remedy}" if caller else "written"
-    assert run_python(code, blocked=[blocked]).stdout.decode() == message
+        onnx_bytes(regression(stump(0.5, "le")))
