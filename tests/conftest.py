@@ -14,7 +14,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest  # noqa: E402 -- after the environment is set
 
-pytest.register_assert_rewrite("checks", "checks_input", "checks_program", "isolation", "split_decisions", "onnx_answers")
+pytest.register_assert_rewrite(
+    "checks", "checks_input", "checks_program", "isolation", "split_decisions", "onnx_answers"
+)
 
 from samples import MAKERS, Sample, sample, skip_without_backends  # noqa: E402
 from spies import FITS  # noqa: E402

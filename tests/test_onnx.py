@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -23,7 +24,7 @@ from ensemble_1d.export.onnx_graph import IR_VERSION, ML_OPSET, OPSET, onnx_byte
 from ensemble_1d.export.onnx_parity import check_parity
 from ensemble_1d.export.onnx_trees import as_float32
 from ensemble_1d.ir import Affine, Chain, Combine, Concat, Link, Select, TreeTable
-from ensemble_1d.runtime import run
+from ensemble_1d.runtime import evaluate, run
 
 
 @st.composite
@@ -58,15 +59,15 @@ def test_reference_evaluator_equals_the_runtime(case):
 
 
 @examples(100)
-@given(data=st.data(), n_outputs=st.integers(1, 3), steps=st.integers(1, 4))
-def test_trees_give_the_bits_of_the_runtime(data, n_outputs, steps):
+@given(data=st.data(), n_outputs=st.integers(1, 3), terms=st.integers(1, 8))
+def test_trees_give_the_bits_of_the_runtime(data, n_outputs, terms):
     """Leaves are added in order and in their dtype, however many at once; rows in a batch do not touch each other."""
     leaves = data.draw(st.sampled_from(["scalar", "vector"]))
     table = data.draw(tree_tables(3, n_outputs, leaves=leaves, scales=(1.0, 1e-40, 1e38)))
     program = regression(Chain(steps=(table, Select(column=np.array([n_outputs - 1], np.int32)))), 3)
     X = data.draw(inputs(program, max_rows=20))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(onnx_trees, "_STEPS", steps)
+        patch.setattr(onnx_trees, "_TERMS", terms)
         content = session(onnx_bytes(program))
     expected = run(program, X)[:, 0]
     assert np.array_equal(content.run(None, {"X": X})[0], expected)
@@ -76,17 +77,21 @@ def test_trees_give_the_bits_of_the_runtime(data, n_outputs, steps):
 @examples(60)
 @given(data=st.data())
 def test_trees_of_computed_columns_compare_in_float64(data):
-    """Columns that other trees or a layer computed are float64, and so are the thresholds they meet."""
+    """Columns that other trees computed may be float64, and so are the thresholds they meet: many of them are equal."""
     first = data.draw(tree_tables(2, 3, leaves=data.draw(st.sampled_from(["scalar", "vector"]))))
-    table = data.draw(tree_tables(3))
-    values = np.unique(first.value).astype(np.float64)
-    at = np.random.default_rng(data.draw(SEEDS)).choice(np.append(values, 1 / 3), len(table.threshold))
-    second = TreeTable(
-        **{field: getattr(table, field) for field in TreeTable.__slots__}
-        | {"threshold": at.astype(table.threshold.dtype)}
-    )
-    program = regression(Chain(steps=(first, second)), 2)
     X = data.draw(inputs(regression(Chain(steps=(first, Select(column=np.zeros(1, np.int32)))), 2)))
+    table = data.draw(tree_tables(3))
+    met = np.random.default_rng(data.draw(SEEDS)).choice(evaluate(first, X).ravel(), len(table.threshold))
+    second = replace(table, threshold=met.astype(table.threshold.dtype))
+    program = regression(Chain(steps=(first, second)), 2)
+    assert np.array_equal(answers(program, X)[1], run(program, X))
+
+
+def test_computed_columns_are_standardised_in_float32():
+    """A float64 column is rounded before the offset is taken from it."""
+    affine = Affine(offset=np.array([0.3], np.float32), scale=np.array([3.0], np.float32))
+    program = regression(Chain(steps=(with_leaves(stump(0.5, "le"), [1 / 3], [0.1]), affine)))
+    X = np.array([[0], [1]], np.float32)
     assert np.array_equal(answers(program, X)[1], run(program, X))
 
 
@@ -120,7 +125,7 @@ def test_splits_at_thresholds_and_beside_them(comparison, default_left, threshol
 
 def test_many_trees_are_added_in_order():
     """Sums of more trees than are added at once are those of the runtime, also where any other order has other bits."""
-    n_trees = 3 * onnx_trees._STEPS + 5
+    n_trees = 3 * onnx_trees._TERMS + 5
     value = np.random.default_rng(0).normal(size=(2 * n_trees, 1))
     split = np.arange(n_trees, dtype=np.int32)
     table = TreeTable(

@@ -12,8 +12,8 @@ from ensemble_1d.ir import TreeTable
 MOST_LEAVES = 1 << 24
 """Leaves whose numbers float32 holds: the operator for trees gives no other type."""
 
-_STEPS = 64
-"""Trees added at once: what a row takes is bounded by them, not by all trees times all classes."""
+_TERMS = 256
+"""Leaf values of a row that are added at once, so that a row takes some kilobytes, not all trees times all classes."""
 
 _INT32 = 6
 """TensorProto.INT32, fixed by the format."""
@@ -50,8 +50,9 @@ def add_trees(graph: GraphBuilder, table: TreeTable, x: str, *, is_double: bool)
     values = graph.constant(terms)
     tree, factor, offset = _places(table, len(terms) - len(table.bias) - 1)
     total = ""
-    for begin in range(0, len(tree), _STEPS):
-        steps = slice(begin, begin + _STEPS)
+    n_steps = max(1, _TERMS // len(table.bias))
+    for begin in range(0, len(tree), n_steps):
+        steps = slice(begin, begin + n_steps)
         place = graph.add("Gather", leaf, graph.constant(tree[steps]), axis=1)
         place = graph.add("Mul", place, graph.constant(factor[steps]))
         place = graph.add("Add", place, graph.constant(offset[steps]))
