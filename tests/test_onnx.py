@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
+from google.protobuf.message import EncodeError
 from hypothesis import example, given
 from hypothesis import strategies as st
 from isolation import run_python
@@ -260,6 +261,13 @@ def test_too_large_models_are_refused(monkeypatch):
     with pytest.raises(UnsupportedModelError, match=r"the trees have 2 leaves, .* fit fewer or smaller trees"):
         onnx_bytes(regression(stump(0.5, "le")))
     monkeypatch.undo()
-    monkeypatch.setattr(onnx_graph, "_MOST_BYTES", 100)
-    with pytest.raises(UnsupportedModelError, match="bytes, and a file of 2 GB is the most that ONNX can hold"):
+
+    class Large:
+        def SerializeToString(self, **_):  # noqa: N802 -- as Protocol Buffers call it
+            raise EncodeError("Failed to serialize proto")
+
+    monkeypatch.setattr(onnx_graph, "onnx_model", lambda *_, **__: Large())
+    with pytest.raises(
+        UnsupportedModelError, match=r"ends at 2 GB, .* 41 bytes of tables\); fit fewer or smaller trees"
+    ):
         onnx_bytes(regression(stump(0.5, "le")))

@@ -39,18 +39,15 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 OPSET: Final = 15
-"""Version of ai.onnx: the newest whose operators all stand in IR version 8. It holds float64 forms of all we need, and
-onnxruntime has known it since 1.10."""
+"""Version of ai.onnx: of 2021, so that most runtimes know it, with a float64 form of every operator used here."""
 
 ML_OPSET: Final = 3
-"""Version of ai.onnx.ml: the first whose trees take float64 rows and thresholds. Version 5 has another operator for
-trees, which runtimes of before 2025 lack."""
+"""Version of ai.onnx.ml: of 2022, the first whose trees take float64 rows and thresholds. The operator for trees of
+version 5 is younger than many runtimes in use, and does no more for us."""
 
 IR_VERSION: Final = 8
-"""Version of the file format: the oldest that holds `OPSET`. A library writes its newest if nothing is said."""
-
-_MOST_BYTES: Final = 2**31 - 1
-"""What a Protocol Buffers message may take."""
+"""Version of the file format that belongs to both. The library writes its newest if nothing is said, which older
+runtimes refuse."""
 
 INPUT, LABEL, PROBABILITIES, VALUE = "X", "label", "probabilities", "value"
 """Names of the input and of the outputs."""
@@ -90,12 +87,12 @@ def onnx_bytes(program: Program, *, caller: str = "onnx_bytes") -> bytes:
         UnsupportedModelError: If labels, leaves or the whole are more than ONNX can hold.
     """
     model = onnx_model(program, caller=caller)
-    if model.ByteSize() > _MOST_BYTES:
-        rule = "a file of 2 GB is the most that ONNX can hold"
-        raise UnsupportedModelError(
-            f"the model takes {model.ByteSize():,} bytes, and {rule}; fit fewer or smaller trees"
-        )
-    return bytes(model.SerializeToString(deterministic=True))
+    encode_error = require("google.protobuf.message", caller=caller, extra="onnx").EncodeError
+    try:
+        return bytes(model.SerializeToString(deterministic=True))
+    except (encode_error, ValueError) as error:  # Which of them, depends on the implementation in use.
+        rule = f"a Protocol Buffers message ends at 2 GB, and the program has {program.nbytes:,} bytes of tables"
+        raise UnsupportedModelError(f"ONNX cannot hold the model ({rule}); fit fewer or smaller trees") from error
 
 
 def onnx_model(program: Program, *, caller: str = "onnx_model") -> "ModelProto":
