@@ -11,6 +11,13 @@ typedef char e1d_needs_arithmetic_shift[((-1) >> 1) == -1 ? 1 : -1];
 #define E1D_SHARED static inline
 #endif
 
+/* For size, straight-line trees read a code anew at each split: kept ones soon take more registers than there are. */
+#ifdef __OPTIMIZE_SIZE__
+#define E1D_ANEW volatile
+#else
+#define E1D_ANEW
+#endif
+
 /* An AVR reads tables from program memory, and compares bytes best. */
 #ifdef __AVR__
 #include <avr/pgmspace.h>

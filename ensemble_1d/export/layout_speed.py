@@ -64,7 +64,7 @@ def _values(trees: TreeSet, leaves: SingleLeaves, label: str) -> list[str]:
                 continue  # Trees whose leaves are all equal add nothing.
             name = f"{label}_{len(definitions)}"
             text = textwrap.indent(f"{kind} sum = 0;\n{branches}\nreturn sum;", "    ")
-            head = f"E1D_SHARED {kind} {name}(const {_code_type(trees)} *{trees.codes})"
+            head = f"E1D_SHARED {kind} {name}(const E1D_ANEW {_code_type(trees)} *{trees.codes})"
             definitions.append(f"\n{head}\n{{\n{text}\n}}")
             lines.append(f"sum = ({kind})(sum + {name}({trees.codes}));")
             rest -= int(reach[first + begin : first + end].sum())
@@ -115,7 +115,7 @@ def _votes(trees: TreeSet, leaves: SharedLeaves, label: str) -> list[str]:
     for begin, end in _parts(trees, roots):
         name = f"{label}_{len(definitions)}"
         text = textwrap.indent(_branches(trees, roots[begin:end], leaf), "    ")
-        head = f"E1D_SHARED void {name}(const {_code_type(trees)} *{trees.codes}, int32_t *y)"
+        head = f"E1D_SHARED void {name}(const E1D_ANEW {_code_type(trees)} *{trees.codes}, int32_t *y)"
         definitions.append(f"\n{head}\n{{\n{text}\n}}")
         lines.append(f"{name}({trees.codes}, y);")
     return [*tables, *definitions, function(label, "int16_t", trees.style, "\n".join(lines))]
