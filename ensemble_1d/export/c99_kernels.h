@@ -11,8 +11,9 @@ typedef char e1d_needs_arithmetic_shift[((-1) >> 1) == -1 ? 1 : -1];
 #define E1D_SHARED static inline
 #endif
 
-/* For size, straight-line trees read a code anew at each split: kept ones soon take more registers than there are. */
-#ifdef __OPTIMIZE_SIZE__
+/* Straight-line trees read a code anew at each split where codes that are kept soon take more registers than there are:
+ * on a Cortex-M0, when it is size that counts. */
+#if defined(__OPTIMIZE_SIZE__) && (defined(__ARM_ARCH_6M__) || defined(__ARM_ARCH_8M_BASE__))
 #define E1D_ANEW volatile
 #else
 #define E1D_ANEW
