@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         UnsupportedModelError,
     )
     from ensemble_1d.ir import Program
+    from ensemble_1d.loading import load
     from ensemble_1d.models.base import BaseModel
     from ensemble_1d.models.pytorch_model import PyTorchModel
     from ensemble_1d.models.random_forest import RandomForestModel
@@ -51,6 +52,7 @@ _MODULE_OF = {
     "RandomForestModel": "ensemble_1d.models.random_forest",
     "UnsupportedModelError": "ensemble_1d.errors",
     "XGBoostModel": "ensemble_1d.models.xgboost_model",
+    "load": "ensemble_1d.loading",
 }
 
 __all__ = [
@@ -76,6 +78,7 @@ __all__ = [
     "UnsupportedModelError",
     "XGBoostModel",
     "__version__",
+    "load",
 ]
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from ensemble_1d.errors import ArtifactError
@@ -53,6 +54,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
         Path(temporary).chmod(target.stat().st_mode if target.exists() else 0o666 & ~umask)
         os.replace(temporary, target)  # noqa: PTH105 -- says what it does
         temporary = None
+        _sync_folder(target.parent)
     except (OSError, RuntimeError) as error:  # A loop of links is a RuntimeError before Python 3.13.
         message = f"cannot write {str(path)!r}: {_reason(error)}; give a file in an existing folder you may write to"
         raise ArtifactError(message) from error
@@ -60,6 +62,16 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
     return Path(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the new name of a file outlast a power cut, on systems and disks where folders can be synced."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write_folder(

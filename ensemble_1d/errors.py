@@ -42,8 +42,8 @@ class ParityError(EnsembleError, ArithmeticError):
     """An exported model answers a row otherwise than Python; the message names the row and the difference."""
 
 
-class ArtifactError(EnsembleError, OSError):
-    """A file could not be written or read whole; nothing half-written is left behind."""
+class ArtifactError(EnsembleError, OSError, ValueError):
+    """A file could not be written or read whole, or holds what it must not; nothing half-written is left behind."""
 
 
 class CompilerError(EnsembleError, RuntimeError):

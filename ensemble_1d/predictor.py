@@ -1,33 +1,32 @@
 """Predictor: a Program you can call, quantize and export."""
 
 import os
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ensemble_1d._files import write_bytes, write_folder, write_text
 from ensemble_1d._validate import as_float32_rows, check_identifier
-from ensemble_1d.budget import Budget
-from ensemble_1d.budget_search import ParetoTable, fitted_to, layout_within
 from ensemble_1d.errors import InvalidInputError
-from ensemble_1d.export.arduino import arduino_library, check_library_folder, objection_to_replacing
-from ensemble_1d.export.c99 import c99_header
-from ensemble_1d.export.c99_functions import Layout
-from ensemble_1d.export.onnx_graph import onnx_bytes
-from ensemble_1d.export.onnx_parity import check_parity
-from ensemble_1d.export.verification import CVerification, verify_header
 from ensemble_1d.ir import Program
-from ensemble_1d.quantization.arrays import QuantizationMode
-from ensemble_1d.quantization.optimization import OptimizationResult
-from ensemble_1d.quantization.optimizer import ModelOptimizer
-from ensemble_1d.quantization.programs import bits_of_mode, quantize_program
-from ensemble_1d.quantization.report import QuantizationReport, measure
 from ensemble_1d.runtime import run, run_codes
 from ensemble_1d.runtime_integer import quantize
 
-LayoutChoice = Layout | Literal["auto"]
+# What predicts imports the runtime alone; a method that quantizes, compresses, exports or saves loads what it needs.
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ensemble_1d.budget import Budget
+    from ensemble_1d.budget_search import ParetoTable
+    from ensemble_1d.export.c99_functions import Layout
+    from ensemble_1d.export.verification import CVerification
+    from ensemble_1d.program_summary import ProgramSummary
+    from ensemble_1d.quantization.arrays import QuantizationMode
+    from ensemble_1d.quantization.optimization import OptimizationResult
+    from ensemble_1d.quantization.optimizer import ModelOptimizer
+    from ensemble_1d.quantization.report import QuantizationReport
+
+    LayoutChoice = Layout | Literal["auto"]
 
 
 class Predictor:
@@ -62,10 +61,10 @@ class Predictor:
         program: Program,
         *,
         reference: Program | None = None,
-        report: QuantizationReport | None = None,
-        optimization: OptimizationResult | None = None,
-        layout: Layout | None = None,
-        pareto: ParetoTable | None = None,
+        report: "QuantizationReport | None" = None,
+        optimization: "OptimizationResult | None" = None,
+        layout: "Layout | None" = None,
+        pareto: "ParetoTable | None" = None,
     ) -> None:
         """Store the program."""
         self.program = program
@@ -122,7 +121,7 @@ class Predictor:
         *,
         X_val: npt.ArrayLike | None = None,
         y_val: npt.ArrayLike | None = None,
-        optimizer: ModelOptimizer | None = None,
+        optimizer: "ModelOptimizer | None" = None,
     ) -> "Predictor":
         """Return this float program with fewer and smaller trees that answer held-out rows as well.
 
@@ -140,17 +139,19 @@ class Predictor:
             InvalidInputError: If rows, labels or a parameter of the optimizer do not fit.
             UnsupportedModelError: If the program is integer.
         """
+        from ensemble_1d.quantization.optimizer import ModelOptimizer
+
         result = (optimizer or ModelOptimizer()).optimize(self.program, X, y, X_val=X_val, y_val=y_val)
         return Predictor(result.program, optimization=result)
 
     def quantize(
         self,
-        mode: QuantizationMode | str = "int8",
+        mode: "QuantizationMode | str" = "int8",
         X_calibration: npt.ArrayLike | None = None,
         y_calibration: npt.ArrayLike | None = None,
         *,
         compact: bool = False,
-        budget: Budget | None = None,
+        budget: "Budget | None" = None,
     ) -> "Predictor":
         """Return this float program in integers.
 
@@ -172,6 +173,11 @@ class Predictor:
             InvalidInputError: If the mode is unknown, the rows do not fit the program, or nothing fits the budget.
             UnsupportedModelError: If the program has no integer form, or is integer already.
         """
+        from ensemble_1d.budget_search import fitted_to
+        from ensemble_1d.quantization.arrays import QuantizationMode
+        from ensemble_1d.quantization.programs import bits_of_mode, quantize_program
+        from ensemble_1d.quantization.report import measure
+
         if X_calibration is None:
             raise InvalidInputError("quantize needs X_calibration: rows that show the range of each feature")
         rows = self._rows(X_calibration, "quantize")
@@ -193,7 +199,7 @@ class Predictor:
         )
         return Predictor(done.program, reference=self.program, report=report, layout=layout, pareto=table)
 
-    def pareto(self) -> ParetoTable:
+    def pareto(self) -> "ParetoTable":
         """Return the forms that the budget of `quantize(budget=...)` was spent on; prints as a table.
 
         Raises:
@@ -203,7 +209,7 @@ class Predictor:
             raise InvalidInputError("there is nothing to choose from; quantize(..., budget=Budget(...)) makes a table")
         return self._pareto
 
-    def measure(self, X: npt.ArrayLike, y: npt.ArrayLike | None = None) -> QuantizationReport:
+    def measure(self, X: npt.ArrayLike, y: npt.ArrayLike | None = None) -> "QuantizationReport":
         """Return the quantization report on other rows, for example the test rows.
 
         Args:
@@ -216,6 +222,8 @@ class Predictor:
         Raises:
             InvalidInputError: If this predictor did not come from `quantize`, or the rows do not fit.
         """
+        from ensemble_1d.quantization.report import measure
+
         if self.reference is None or self.report is None:
             raise InvalidInputError("measure compares with a float program; only what quantize returns has one")
         return measure(
@@ -273,7 +281,43 @@ class Predictor:
             )
         return run_codes(self.program, array).astype(np.int32)
 
-    def c_source(self, name: str = "model", *, layout: LayoutChoice | None = None, budget: Budget | None = None) -> str:
+    def save(self, path: str | os.PathLike[str]) -> "Path":
+        """Write the program to an .e1d file, which `ensemble_1d.load` reads with NumPy alone.
+
+        The file holds the program, float or integer, and the layout; not the report, and not the float program that an
+        integer one came from. Equal programs give equal bytes.
+
+        Args:
+            path: The file to write; replaced whole, or not at all.
+
+        Returns:
+            The path written.
+
+        Raises:
+            ArtifactError: If the file cannot be written, or the program is beyond the limits of the format.
+        """
+        from ensemble_1d.storage.artifact import Artifact, write_artifact
+
+        return write_artifact(path, Artifact(program=self.program, layout=self.layout))
+
+    def summary(self) -> "ProgramSummary":
+        """Return task, features, classes, arithmetic and nodes with their sizes; prints as a table.
+
+        Example:
+            >>> from sklearn.datasets import load_iris
+            >>> from ensemble_1d import RandomForestModel
+            >>> X, y = load_iris(return_X_y=True)
+            >>> small = RandomForestModel(n_estimators=5, max_depth=3, random_state=0).fit(X, y).quantize("int8", X)
+            >>> small.summary().n_features, small.summary().arithmetic
+            (4, 'integer')
+        """
+        from ensemble_1d.program_summary import summarise
+
+        return summarise(self.program)
+
+    def c_source(
+        self, name: str = "model", *, layout: "LayoutChoice | None" = None, budget: "Budget | None" = None
+    ) -> str:
         """Return the C99 header of an integer program as text.
 
         Args:
@@ -291,6 +335,8 @@ class Predictor:
             InvalidInputError: If `name` is no C identifier.
             InvalidProgramError: If the program is float.
         """
+        from ensemble_1d.export.c99 import c99_header
+
         return c99_header(self.program, check_identifier(name), self._layout(layout, budget))
 
     def export_c(
@@ -298,9 +344,9 @@ class Predictor:
         path: str | os.PathLike[str],
         name: str = "model",
         *,
-        layout: LayoutChoice | None = None,
-        budget: Budget | None = None,
-    ) -> Path:
+        layout: "LayoutChoice | None" = None,
+        budget: "Budget | None" = None,
+    ) -> "Path":
         """Write the integer program as one C99 header that needs nothing but <stdint.h>.
 
         Args:
@@ -317,6 +363,8 @@ class Predictor:
             InvalidProgramError: If the program is float.
             ArtifactError: If the file cannot be written.
         """
+        from ensemble_1d._files import write_text
+
         return write_text(path, self.c_source(name, layout=layout, budget=budget))
 
     def export_arduino(
@@ -324,9 +372,9 @@ class Predictor:
         path: str | os.PathLike[str],
         name: str = "model",
         *,
-        layout: Layout = "size",
+        layout: "Layout" = "size",
         row: npt.ArrayLike | None = None,
-    ) -> Path:
+    ) -> "Path":
         """Write the integer program as an Arduino library, for any board: a folder for the sketchbook's `libraries`.
 
         It holds the header of `export_c` and a sketch, under File > Examples, that answers one row and says whether
@@ -360,6 +408,11 @@ class Predictor:
             ...     sorted(file.name for file in folder.rglob("*.*"))
             ['README.md', 'iris.h', 'irisDemo.ino', 'keywords.txt', 'library.properties']
         """
+        from pathlib import Path
+
+        from ensemble_1d._files import write_folder
+        from ensemble_1d.export.arduino import arduino_library, check_library_folder, objection_to_replacing
+
         check_library_folder(Path(path))
         rows = None if row is None else self._rows(np.reshape(row, (1, -1)), "export_arduino")
         texts = arduino_library(self.program, check_identifier(name), layout, None if rows is None else rows[0])
@@ -399,6 +452,10 @@ class Predictor:
             ...     Predictor(model.program()).export_onnx(Path(folder, "iris.onnx"), X).name
             'iris.onnx'
         """
+        from ensemble_1d._files import write_bytes
+        from ensemble_1d.export.onnx_graph import onnx_bytes
+        from ensemble_1d.export.onnx_parity import check_parity
+
         rows = None if X is None else self._rows(X, "export_onnx")
         content = onnx_bytes(self.program, caller="export_onnx")
         if rows is not None:
@@ -406,8 +463,8 @@ class Predictor:
         return write_bytes(path, content)
 
     def verify_c(
-        self, X: npt.ArrayLike, *, flags: tuple[str, ...] = ("-O2",), layout: Layout | None = None
-    ) -> CVerification:
+        self, X: npt.ArrayLike, *, flags: tuple[str, ...] = ("-O2",), layout: "Layout | None" = None
+    ) -> "CVerification":
         """Compile the header with the system's C compiler and compare every answer with Python's.
 
         Args:
@@ -423,14 +480,18 @@ class Predictor:
             InvalidInputError: If X does not fit the program.
             InvalidProgramError: If the program is float.
         """
+        from ensemble_1d.export.verification import verify_header
+
         return verify_header(self.program, self._rows(X, "verify_c"), flags=flags, layout=self._layout(layout, None))
 
-    def _layout(self, layout: LayoutChoice | None, budget: Budget | None) -> Layout:
+    def _layout(self, layout: "LayoutChoice | None", budget: "Budget | None") -> "Layout":
         """Return the layout that is meant."""
         if layout != "auto":
             return layout or self.layout or "size"
         if budget is None:
             raise InvalidInputError('layout="auto" fits a budget; give budget=Budget(flash=...), or name a layout')
+        from ensemble_1d.budget_search import layout_within
+
         return layout_within(budget, self.program)
 
     def _rows(self, X: npt.ArrayLike, method: str) -> npt.NDArray[np.float32]:

@@ -82,7 +82,9 @@ class Program:
             f"Program.classes must hold {width} numbers or strings, one for each output, and at least two; "
             f"got shape {classes.shape} of {classes.dtype}",
         )
-        ensure(len(np.unique(classes)) == width, f"Program.classes holds a label twice: {classes}")
+        # np.unique would import numpy.ma, which takes as long as this whole package; NaN differs from itself.
+        labels = {None if label != label else label for label in classes.tolist()}  # noqa: PLR0124
+        ensure(len(labels) == width, f"Program.classes holds a label twice: {classes}")
         classes.flags.writeable = False
         object.__setattr__(self, "classes", classes)
 

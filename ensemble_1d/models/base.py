@@ -277,6 +277,22 @@ class BaseModel(BaseEstimator, ABC):
         """
         return Predictor(self.program()).quantize(mode, X_calibration, y_calibration, compact=compact, budget=budget)
 
+    def save(self, path: "str | os.PathLike[str]") -> "Path":
+        """Write what the fitted model computes to an .e1d file, which `ensemble_1d.load` reads with NumPy alone.
+
+        Args:
+            path: The file to write; replaced whole, or not at all.
+
+        Returns:
+            The path written.
+
+        Raises:
+            ArtifactError: If the file cannot be written.
+            NotFittedError: If the model is not fitted.
+            UnsupportedModelError: If the model holds something that a Program cannot express.
+        """
+        return Predictor(self.program()).save(path)
+
     def optimize(
         self,
         X: npt.ArrayLike,
