@@ -67,6 +67,8 @@ def test_main_job() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = small.export_c(Path(folder) / "iris.h", "iris")
         assert "iris_predict" in path.read_text(encoding="utf-8")
+        loaded = ensemble_1d.load(small.save(Path(folder) / "iris.e1d"))
+        assert (loaded.predict(X) == small.predict(X)).all()
     if shutil.which("cc"):
         check = small.verify_c(X)
         assert (check.n_rows, check.n_different) == (150, 0)

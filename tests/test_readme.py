@@ -20,4 +20,5 @@ def test_python_blocks_run(tmp_path, monkeypatch, capsys):
         exec(compile(block, str(README), "exec"), {})  # noqa: S102 -- our own README
     assert "143 of 143 rows equal" in capsys.readouterr().out
     assert (tmp_path / "iris.onnx").stat().st_size > 1000
+    assert {path.name for path in tmp_path.glob("*.e1d")} == {"iris.e1d", "iris-int8.e1d"}
     assert (tmp_path / "model.h").read_text(encoding="utf-8").startswith("/* model.h: classification of 30 features")

@@ -71,7 +71,7 @@ def artifact_bytes(artifact: Artifact) -> bytes:
 
 
 def artifact_of(data: bytes) -> Artifact:
-    """Return what a file holds; `artifact_bytes` of it gives the same bytes.
+    """Return what a file holds; of a file that was saved, `artifact_bytes` gives the same bytes again.
 
     Args:
         data: The whole file.
