@@ -420,9 +420,9 @@ def test_small_files_cannot_ask_for_much_memory():
         "outputs": (wide, "outputs or more; 4,194,304 is the limit"),
         "labels": (
             changed(integers, ("program", "classes"), labels),
-            "the class labels would need 3,999,996,000 bytes",
+            "the class labels would unfold to 3,999,996,000 bytes",
         ),
-        "leaves": (wide_leaves(integers), "IntegerTreeTable would need 48,000,480,000 bytes of memory"),
+        "leaves": (wide_leaves(integers), "IntegerTreeTable would unfold to 48,000,480,000 bytes"),
         "features": (
             changed(integers, (*ROOT, "steps", 0, "n_features"), 2**62),
             "Quantize.n_features is 4611686018427387904; 1 to",

@@ -128,17 +128,18 @@ def _tree_bounds(table: IntegerTreeTable) -> Bounds:
     owners = np.concatenate([np.arange(n_trees), tree, tree])
     children = np.concatenate([table.root, table.left, table.right]).astype(np.int64)
     owners, leaves = owners[children < 0], ~children[children < 0]
-    value = table.value.astype(np.int64)
-    smallest = np.full((n_trees, width), INT32_MAX, np.int64)
-    largest = -smallest
-    np.minimum.at(smallest, owners, value[leaves])
-    np.maximum.at(largest, owners, value[leaves])
     low, high, magnitude = (np.zeros(table.n_outputs, np.int64) for _ in range(3))
+    # One column at a time: memory for the leaves of all trees once, and `at` is fast on one axis alone.
     for column in range(width):
+        value = table.value[:, column].astype(np.int64)[leaves]
+        smallest = np.full(n_trees, INT32_MAX, np.int64)
+        largest = -smallest
+        np.minimum.at(smallest, owners, value)
+        np.maximum.at(largest, owners, value)
         target = table.output.astype(np.int64) + column
-        np.add.at(low, target, smallest[:, column])
-        np.add.at(high, target, largest[:, column])
-        np.add.at(magnitude, target, np.maximum(np.abs(smallest[:, column]), np.abs(largest[:, column])))
+        np.add.at(low, target, smallest)
+        np.add.at(high, target, largest)
+        np.add.at(magnitude, target, np.maximum(np.abs(smallest), np.abs(largest)))
     _fits(magnitude, "IntegerTreeTable")
     return low, high
 

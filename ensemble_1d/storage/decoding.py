@@ -127,7 +127,7 @@ class _Decoder:
         if is_table:
             n_splits, n_trees = len(values[SPLIT_FIELD[NODES[str(name)]]]), len(values["output"])
             values |= self.children(given["children"], n_splits, n_trees)
-            # The proof that integers cannot overflow looks at every leaf of every tree, shared or not, in 64 bits.
+            # The proof that integers cannot overflow goes over every leaf of every tree, shared or not, in 64 bits.
             n_leaves = n_splits + n_trees
             check_growth(8 * n_leaves * math.prod(values["value"].shape[1:]), self.stored_bytes, str(name))
         return NODES[str(name)](**values)

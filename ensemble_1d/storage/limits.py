@@ -44,18 +44,18 @@ def check(condition: bool, message: str) -> None:
 
 
 def check_growth(n_bytes: int, stored_bytes: int, what: str) -> None:
-    """Refuse to let a few stored bytes ask for much memory: 256 times as much, or 16 MiB, is the limit.
+    """Refuse to let a few stored bytes ask for much memory or work: 256 times as much, or 16 MiB, is the limit.
 
     Args:
-        n_bytes: What would be needed.
+        n_bytes: What they would unfold to.
         stored_bytes: What the file holds.
-        what: What needs it, for the message.
+        what: What unfolds, for the message.
 
     Raises:
         ArtifactError: If it is too much.
     """
     limit = max(_GROWTH * stored_bytes, _SMALL)
-    check(n_bytes <= limit, f"{what} would need {n_bytes:,} bytes of memory; a file of its size may ask for {limit:,}")
+    check(n_bytes <= limit, f"{what} would unfold to {n_bytes:,} bytes; {limit:,} is the limit for what is stored")
 
 
 def shown(value: object) -> str:
