@@ -34,6 +34,9 @@ REVEALED = {
     "predictor.report": "ensemble_1d.quantization.report.QuantizationReport | None",
     "predictor.predict_proba(X)": "numpy.ndarray[tuple[Any, ...], numpy.dtype[numpy.float64]]",
     "predictor.export_c('model.h')": "pathlib.Path",
+    "predictor.save('model.e1d')": "pathlib.Path",
+    "ensemble.save('model.e1d')": "pathlib.Path",
+    "ensemble_1d.load('model.e1d')": "ensemble_1d.predictor.Predictor",
     "Quantizer().quantize(X)": "ensemble_1d.quantization.arrays.QuantizedTensor",
     "ensemble_1d.__version__": "str",
 }
