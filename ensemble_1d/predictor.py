@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Predictor:
-    """A Program with methods: what `quantize` returns. It needs NumPy alone.
+    """A Program with methods: what `quantize` and `load` return. It needs NumPy alone.
 
     Args:
         program: A float or integer program.

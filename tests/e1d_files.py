@@ -3,7 +3,14 @@
 import copy
 import json
 
+from ensemble_1d.storage.artifact import Artifact, artifact_bytes
+
 KEY = "ensemble_1d"
+
+
+def file_of(program):
+    """Return the file of a program as bytes."""
+    return artifact_bytes(Artifact(program=program))
 
 
 def unpacked(data):

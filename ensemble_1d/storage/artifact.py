@@ -161,7 +161,7 @@ def read_artifact(path: str | os.PathLike[str]) -> Artifact:
         FileNotFoundError: If there is no such file.
     """
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 -- pathlib takes as long to import as the runtime
+        with open(os.fspath(path), "rb") as file:  # noqa: PTH123 -- pathlib takes as long to import as the runtime
             n_bytes = os.fstat(file.fileno()).st_size
             check(n_bytes <= MAX_FILE_BYTES, f"it has {n_bytes:,} bytes; {MAX_FILE_BYTES:,} is the limit")
             data = file.read(n_bytes)

@@ -18,7 +18,7 @@ from ensemble_1d.ir import (
     output_width,
 )
 from ensemble_1d.storage.container import Tensors
-from ensemble_1d.storage.fields import FIELDS, NODES, SPLIT_FIELD
+from ensemble_1d.storage.fields import CHILDREN, FIELDS, NODES, SPLIT_FIELD
 from ensemble_1d.storage.limits import (
     MAX_COLUMNS,
     MAX_DEPTH,
@@ -171,11 +171,11 @@ class _Decoder:
 
     def children(self, described: Any, n_splits: int, n_trees: int) -> dict[str, npt.NDArray[Any]]:
         """Return left, right and root of a tree table."""
-        fields, where = ("left", "right", "root"), "the children of a tree table"
+        where = "the children of a tree table"
         order = fields_of(described, where, None).get("order")
         if order == "any":
-            given = fields_of(described, where, {"order", *fields})
-            return {field: self.array(given[field], field) for field in fields}
+            given = fields_of(described, where, {"order", *CHILDREN})
+            return {field: self.array(given[field], field) for field in CHILDREN}
         check(order == "breadth first", f"{where} have the order {shown(order)}; 'any' and 'breadth first' are known")
         given = fields_of(described, where, {"order", "splits", "leaf", "dtypes"})
         is_split = self.bits(given["splits"], where, n_trees + 2 * n_splits)
@@ -199,7 +199,7 @@ class _Decoder:
         found_children = children_of(is_split, leaf.astype(np.int32), n_trees)
         return {
             field: _fitting(array, np.dtype(dtype), field)
-            for field, array, dtype in zip(fields, found_children, dtypes, strict=True)
+            for field, array, dtype in zip(CHILDREN, found_children, dtypes, strict=True)
         }
 
     def labels(self, described: Any) -> npt.NDArray[Any]:

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_1d.errors import ArtifactError
-from ensemble_1d.ir import IntegerTreeTable, Node, Program, TreeTable
+from ensemble_1d.ir import Node, Program
 from ensemble_1d.storage.container import Tensors
-from ensemble_1d.storage.fields import FIELDS
-from ensemble_1d.storage.trees import walk_of
+from ensemble_1d.storage.fields import CHILDREN, FIELDS
+from ensemble_1d.storage.trees import Children, walk_of
 
 _SMALLER: Final = (np.uint8, np.int8, np.uint16, np.int16)
 
@@ -59,8 +59,8 @@ class _Encoder:
                 case "array":
                     described[field] = self.array(name, value)
                 case "children":
-                    if field == "left":
-                        described["children"] = self.children(prefix, node)
+                    if field == "left":  # Stored together, in the place of the first.
+                        described["children"] = self.children(prefix, *(getattr(node, each) for each in CHILDREN))
                 case "flags":
                     described[field] = self.flags(name, value)
                 case "nodes":
@@ -85,13 +85,12 @@ class _Encoder:
         self.tensors[name] = stored
         return name if stored.dtype == array.dtype else {"tensor": name, "dtype": array.dtype.name}
 
-    def children(self, prefix: str, node: Node) -> dict[str, Any]:
+    def children(self, prefix: str, left: Children, right: Children, root: Children) -> dict[str, Any]:
         """Return left, right and root: two bits and a leaf a split where the order of nodes allows it."""
-        assert isinstance(node, TreeTable | IntegerTreeTable)  # noqa: S101 -- the only nodes with this kind of field
-        walk = walk_of(node.left, node.right, node.root)
+        children = dict(zip(CHILDREN, (left, right, root), strict=True))
+        walk = walk_of(left, right, root)
         if walk is None:
-            fields = {field: getattr(node, field) for field in ("left", "right", "root")}
-            return {"order": "any"} | {name: self.array(f"{prefix}.{name}", each) for name, each in fields.items()}
+            return {"order": "any"} | {name: self.array(f"{prefix}.{name}", each) for name, each in children.items()}
         is_split, leaf = walk
         self.tensors[f"{prefix}.splits"] = np.packbits(is_split)
         in_order = np.array_equal(leaf, np.arange(len(leaf)))
@@ -101,7 +100,7 @@ class _Encoder:
             "order": "breadth first",
             "splits": f"{prefix}.splits",
             "leaf": None if in_order else f"{prefix}.leaf",
-            "dtypes": [node.left.dtype.name, node.right.dtype.name, node.root.dtype.name],
+            "dtypes": [each.dtype.name for each in children.values()],
         }
 
     def flags(self, name: str, flags: npt.NDArray[np.bool_]) -> bool | str | None:

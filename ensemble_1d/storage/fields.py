@@ -95,5 +95,8 @@ those of members; a "count" is a number of columns.
 NODES: Final[dict[str, type[Node]]] = {kind.__name__: kind for kind in FIELDS}
 """Every node by the name that a file gives it."""
 
+CHILDREN: Final = ("left", "right", "root")
+"""The fields that a file holds as one."""
+
 SPLIT_FIELD: Final = {TreeTable: "feature", IntegerTreeTable: "column"}
 """The field of a tree table that says how many splits it has."""
