@@ -418,7 +418,7 @@ class Predictor:
         texts = arduino_library(self.program, check_identifier(name), layout, None if rows is None else rows[0])
         return write_folder(path, texts, objection=objection_to_replacing)
 
-    def export_onnx(self, path: str | os.PathLike[str], X: npt.ArrayLike | None = None) -> Path:
+    def export_onnx(self, path: str | os.PathLike[str], X: npt.ArrayLike | None = None) -> "Path":
         """Write the float program as one ONNX graph, for runtimes on servers, in browsers and on phones.
 
         The input is `X`, float32 of shape (n_samples, n_features) with any number of rows. The outputs are `label` and

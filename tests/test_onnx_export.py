@@ -10,8 +10,9 @@ from onnx_answers import answers, assert_same, layer, named, regression, session
 from samples import boosting, forest, network, sample
 from small_nodes import stump
 
-from ensemble_1d import Ensemble, InvalidProgramError, ParityError, Predictor, Program, predictor
+from ensemble_1d import Ensemble, InvalidProgramError, ParityError, Predictor, Program
 from ensemble_1d.errors import ArtifactError
+from ensemble_1d.export import onnx_graph
 from ensemble_1d.export.onnx_graph import onnx_bytes
 from ensemble_1d.export.onnx_parity import check_parity
 
@@ -116,7 +117,7 @@ def test_a_difference_writes_nothing(program, other, message, tmp_path, monkeypa
     path = tmp_path / "model.onnx"
     path.write_bytes(b"before")
     content = onnx_bytes(other)
-    monkeypatch.setattr(predictor, "onnx_bytes", lambda *_, **__: content)
+    monkeypatch.setattr(onnx_graph, "onnx_bytes", lambda *_, **__: content)
     with pytest.raises(ParityError, match=message):
         Predictor(program).export_onnx(path, [[1.0], [2.0]])
     assert path.read_bytes() == b"before"
