@@ -16,38 +16,62 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from bench_flash import PROGRAM, models
 from scipy.optimize import lsq_linear
-from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 from sklearn.model_selection import train_test_split
 from tables import publish, table
 
-from ensemble_1d import Predictor
-from ensemble_1d.export.size_model import counted, size_of
+from ensemble_1d import BaseModel, Predictor, RandomForestModel, XGBoostModel
+from ensemble_1d.export.size_model import KERNELS, OPERATIONS, SPLITS, counted, size_of
 
 FLAGS = ("-std=c99", "-Os", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")
 TARGETS = {
     "cortex-m0plus": ("arm-none-eabi", "-mcpu=cortex-m0plus", "-mthumb", "-nostartfiles"),
     "cortex-m4": ("arm-none-eabi", "-mcpu=cortex-m4", "-mthumb", "-nostartfiles"),
     "rv32imc": ("riscv64-unknown-elf", "-march=rv32imc", "-mabi=ilp32", "-nostdlib"),
-    "atmega2560": ("avr", "-mmcu=atmega2560", "-nostartfiles"),
+    "atmega2560": ("avr", "-mmcu=atmega2560", "-nostartfiles", "-Wl,-e,_start"),
 }
 LAYOUTS: Any = ("size", "balanced", "speed")
 
 
 def headers() -> Iterator[tuple[tuple[str, str, str, str], str]]:
-    """Yield what each header is, and the header."""
+    """Yield what each header is, and the header: the usual workloads, and further trees as branches, of many shapes."""
     for data, load in (("cancer", load_breast_cancer), ("digits", load_digits)):
         X, y = load(return_X_y=True)
         X_train, _, y_train, _ = train_test_split(X.astype(np.float32), y, test_size=0.3, random_state=0)
         for title, model in models():
             predictor = Predictor(model.fit(X_train, y_train).program())
-            for codes in ("compact", "exact"):
-                quantized = predictor.quantize("int8", X_train, compact=codes == "compact")
-                is_large = data == "digits" and ("50 x" in title or "100 x" in title or "three" in title)
-                n_layouts = 1 if "network" in title else 2 if is_large else 3  # branches of 100 KB compile for minutes
-                for layout in LAYOUTS[:n_layouts]:
-                    yield (data, title, codes, layout), quantized.c_source(layout=layout)
+            is_large = data == "digits" and ("50 x" in title or "100 x" in title or "three" in title)
+            n_layouts = 1 if "network" in title else 2 if is_large else 3  # branches of 100 KB compile for minutes
+            for mode in ("int8", "int4") if "network" in title else ("int8",):
+                yield from _headers((data, f"{title}, {mode}"), predictor, X_train, mode, LAYOUTS[:n_layouts])
+    for load in (load_breast_cancer, load_wine, load_diabetes):
+        X, y = load(return_X_y=True)
+        for title, model in _shapes("regression" if load is load_diabetes else "classification"):
+            rows = X.astype(np.float32)
+            predictor = Predictor(model.fit(rows, y).program())
+            yield from _headers((load.__name__[5:], f"{title}, int8"), predictor, rows, "int8", ("speed",))
+
+
+def _shapes(task: Any) -> Iterator[tuple[str, BaseModel]]:
+    """Yield trees of other numbers and depths."""
+    for n, depth in ((5, 6), (20, 5), (30, 9)):
+        model = RandomForestModel(task=task, n_estimators=n, max_depth=depth, random_state=1)
+        yield f"forest, {n} x depth {depth}", model
+    for n, depth in ((20, 3), (50, 5)):
+        yield f"boosting, {n} x depth {depth}", XGBoostModel(task=task, n_estimators=n, max_depth=depth, random_state=1)
+
+
+def _headers(
+    key: tuple[str, str], predictor: Predictor, X: npt.NDArray[np.float32], mode: Any, layouts: Any
+) -> Iterator[tuple[tuple[str, str, str, str], str]]:
+    """Yield the headers of a model with compact and with exact codes."""
+    for codes in ("compact", "exact"):
+        quantized = predictor.quantize(mode, X, compact=codes == "compact")
+        for layout in layouts:
+            yield (*key, codes, layout), quantized.c_source(layout=layout)
 
 
 def linked(header: str, target: str) -> int:
@@ -80,15 +104,23 @@ def _linked(header: str, target: str, call: str) -> int:
 
 
 def fitted(rows: list[tuple[str, int]]) -> dict[str, float]:
-    """Return the bytes of each operation that make the relative errors of all headers least."""
-    rows = [row for row in rows if row[1]]
+    """Return the bytes of each operation that make the relative errors of all headers least.
+
+    Branches are fitted last, to what is left of headers that have them: compilers move and merge them, and their large
+    errors would spoil the rest.
+    """
+    sizes = np.array([size for _, size in rows], float)
     counts = [counted(header, "model") for header, _ in rows]
-    names = list(counts[0][1])
-    flash = np.array([size for _, size in rows], float)
-    code = flash - [tables for tables, _, _ in counts]
-    matrix = np.array([[operations[each] for each in names] for _, operations, _ in counts], float)
-    found = lsq_linear(matrix / flash[:, np.newaxis], code / flash, (0, np.inf)).x
-    return {each: round(float(value), 2) for each, value in zip(names, found, strict=True)}
+    left = sizes - [tables for tables, _, _ in counts]
+    is_branched = np.array([operations["split"] > 0 for _, operations, _ in counts])
+    found: dict[str, float] = {}
+    for names, chosen in (((*OPERATIONS, *KERNELS), ~is_branched), (SPLITS, is_branched)):
+        used = np.flatnonzero(chosen & (sizes > 0))
+        matrix = np.array([[operations[each] for each in names] for _, operations, _ in counts], float)
+        best = lsq_linear(matrix[used] / sizes[used, np.newaxis], left[used] / sizes[used], (0, np.inf)).x
+        left -= matrix @ best
+        found |= {each: round(float(value), 2) for each, value in zip(names, best, strict=True)}
+    return found
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ensemble_1d.errors import InvalidInputError
 
-TARGETS: Final = ("cortex-m0plus",)
+TARGETS: Final = ("cortex-m0plus", "cortex-m4")
 """Processors whose sizes and instructions have been fitted; others take about as much flash."""
 
 
@@ -19,7 +19,8 @@ class Budget:
         flash: Bytes of code and tables of `predict`, or None for as many as it takes.
         ram: Bytes of input codes and stack, or None.
         instructions: Instructions of one answer in the worst case, or None.
-        target: The processor; "cortex-m0plus" is the one whose figures are known.
+        target: The processor: "cortex-m0plus", or "cortex-m4". Flash is that of -Os; instructions are those of -Os on
+            the first and of -O2 on the second.
 
     Example:
         >>> from ensemble_1d import Budget

@@ -16,13 +16,16 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
 
 import numpy as np
+from data_sets import bundled
 from measuring import measure
 from outputs import Output
 from scipy.optimize import lsq_linear
+from sklearn.datasets import load_breast_cancer, load_digits
 from tables import publish, table
 from targets import TARGETS
-from workloads import Rows, workloads
+from workloads import Rows, Workload, forest, network, workloads
 
+from ensemble_1d import Ensemble
 from ensemble_1d.budget_search import LAYOUTS
 from ensemble_1d.export.instruction_model import COSTS, WORK, work_of
 
@@ -57,30 +60,37 @@ class Counted:
     counts: dict[str, Rows]
 
 
+def stacked() -> Iterator[Workload]:
+    """Yield ensembles that take logarithms of their members' probabilities; no other exporter has such a thing."""
+    for load in (load_breast_cancer, load_digits):
+        data = bundled(load)
+        ensemble = Ensemble([forest(10, 8), network((32,))], combine="stacking", cv=3, random_state=0)
+        yield Workload("forest 10 + network 32, stacking", data, ensemble.fit(data.X_train, data.y_train))
+
+
 def programs() -> Iterator[Counted]:
-    """Yield every workload in every layout, with compact and with exact codes."""
+    """Yield every workload in every layout, with compact codes, as a budget has them."""
     with tempfile.TemporaryDirectory() as name:
-        for workload in workloads():
-            for is_compact in (True, False):
-                predictor = workload.model.quantize("int8", workload.data.X_train, compact=is_compact)
-                codes = predictor.quantize_input(workload.data.X_test[:N_ROWS])
-                for layout in LAYOUTS:
-                    if layout == "speed" and predictor.program.nbytes > MOST_BYTES:
-                        continue  # branches of 100 KB compile for minutes
-                    folder = Path(name) / f"{len(workload.key)}-{abs(hash(workload.key))}-{is_compact}-{layout}"
-                    folder.mkdir(parents=True)
-                    (folder / "model.h").write_text(predictor.c_source(layout=layout), encoding="utf-8")
-                    (folder / "edge.c").write_text(CALL, encoding="utf-8")
-                    zeros = np.zeros(len(codes), np.int64)
-                    output = Output(workload.key, layout, folder, True, codes, zeros, zeros)
-                    counts = {}
-                    for processor, target in PROCESSORS.items():
-                        run = measure(output, next(each for each in TARGETS if each.name == target)).run
-                        if run is not None:
-                            counts[processor] = run.counts
-                    work = work_of(predictor.program, codes, layout)
-                    rows = np.column_stack([work[kind] for kind in WORK])
-                    yield Counted(f"{workload.key}{', compact' if is_compact else ''}", layout, rows, counts)
+        for number, workload in enumerate((*workloads(), *stacked())):
+            predictor = workload.model.quantize("int8", workload.data.X_train, compact=True)
+            codes = predictor.quantize_input(workload.data.X_test[:N_ROWS])
+            for layout in (*LAYOUTS, "plain"):
+                if layout == "speed" and predictor.program.nbytes > MOST_BYTES:
+                    continue  # branches of 100 KB compile for minutes
+                folder = Path(name) / f"{number}-{layout}"
+                folder.mkdir()
+                (folder / "model.h").write_text(predictor.c_source(layout=layout), encoding="utf-8")
+                (folder / "edge.c").write_text(CALL, encoding="utf-8")
+                zeros = np.zeros(len(codes), np.int64)
+                output = Output(workload.key, layout, folder, True, codes, zeros, zeros)
+                counts = {}
+                for processor, target in PROCESSORS.items():
+                    run = measure(output, next(each for each in TARGETS if each.name == target)).run
+                    if run is not None:
+                        counts[processor] = run.counts
+                work = work_of(predictor.program, codes, layout)
+                rows = np.column_stack([work[kind] for kind in WORK])
+                yield Counted(workload.key, layout, rows, counts)
 
 
 def fitted(found: list[Counted], processor: str) -> dict[str, float]:
