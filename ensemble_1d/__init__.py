@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ensemble_1d.models.pytorch_model import PyTorchModel
     from ensemble_1d.models.random_forest import RandomForestModel
     from ensemble_1d.models.xgboost_model import XGBoostModel
+    from ensemble_1d.native.native_program import SlowPredictionWarning
     from ensemble_1d.predictor import Predictor
     from ensemble_1d.quantization.arrays import QuantizationConfig, QuantizationMode, QuantizedTensor, Quantizer
     from ensemble_1d.quantization.optimizer import ModelOptimizer
@@ -50,6 +51,7 @@ _MODULE_OF = {
     "QuantizedTensor": "ensemble_1d.quantization.arrays",
     "Quantizer": "ensemble_1d.quantization.arrays",
     "RandomForestModel": "ensemble_1d.models.random_forest",
+    "SlowPredictionWarning": "ensemble_1d.native.native_program",
     "UnsupportedModelError": "ensemble_1d.errors",
     "XGBoostModel": "ensemble_1d.models.xgboost_model",
     "load": "ensemble_1d.loading",
@@ -75,6 +77,7 @@ __all__ = [
     "QuantizedTensor",
     "Quantizer",
     "RandomForestModel",
+    "SlowPredictionWarning",
     "UnsupportedModelError",
     "XGBoostModel",
     "__version__",

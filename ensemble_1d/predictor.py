@@ -1,6 +1,7 @@
 """Predictor: a Program you can call, quantize and export."""
 
 import os
+from copy import copy
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ensemble_1d.budget_search import ParetoTable
     from ensemble_1d.export.c99_functions import Layout
     from ensemble_1d.export.verification import CVerification
+    from ensemble_1d.native.native_program import NativeProgram
     from ensemble_1d.program_summary import ProgramSummary
     from ensemble_1d.quantization.arrays import QuantizationMode
     from ensemble_1d.quantization.optimization import OptimizationResult
@@ -55,6 +57,8 @@ class Predictor:
         >>> predictor.quantize("int8", X).predict(X[:2])
         array([0, 0])
     """
+
+    _native: "NativeProgram | None" = None
 
     def __init__(
         self,
@@ -93,7 +97,7 @@ class Predictor:
         Raises:
             InvalidInputError: If X does not fit the program.
         """
-        output = run(self.program, self._rows(X, "predict"))
+        output = self._output(X, "predict")
         classes = self.program.classes
         return output[:, 0] if classes is None else np.asarray(classes[output.argmax(axis=1)])
 
@@ -112,7 +116,42 @@ class Predictor:
         """
         if self.program.classes is None:
             raise InvalidInputError("predict_proba needs classes, and this program does regression; use predict")
-        return run(self.program, self._rows(X, "predict_proba"))
+        return self._output(X, "predict_proba")
+
+    def compile(self, *, n_jobs: int | None = None) -> "Predictor":
+        """Return this predictor with `predict`, `predict_proba` and `run_codes` in C, made for this machine.
+
+        The meaning is that of the program: an integer program gives the same integers; a float program takes the same
+        way through every tree and sums in the same order, so that probabilities differ by rounding alone. The C
+        kernels are the same for all programs: the system's compiler builds them once, in about two seconds, and they
+        are kept in a private folder (`ensemble-1d` where the system keeps caches, or what the environment variable
+        ENSEMBLE_1D_CACHE names). Threads may share a predictor, and C runs without Python's lock.
+
+        Args:
+            n_jobs: Threads for many rows; None is as many as this process may use cores.
+
+        Returns:
+            A Predictor of the same program. A copy made by pickle finds or compiles the kernels when first used.
+
+        Raises:
+            InvalidInputError: If `n_jobs` is no integer from 1 on.
+
+        Warns:
+            SlowPredictionWarning: If no C compiler works; NumPy then gives the answers.
+
+        Example:
+            >>> from sklearn.datasets import load_iris
+            >>> from ensemble_1d import RandomForestModel
+            >>> X, y = load_iris(return_X_y=True)
+            >>> RandomForestModel(n_estimators=5, random_state=0).fit(X, y).compile(n_jobs=1).predict(X[:2])
+            array([0, 0])
+        """
+        from ensemble_1d.native.native_program import NativeProgram
+
+        native = NativeProgram(self.program, n_jobs=n_jobs)
+        compiled = copy(self)
+        compiled._native = native
+        return compiled
 
     def optimize(
         self,
@@ -279,7 +318,8 @@ class Predictor:
                 f"code {array[row, column]} of row {row} lies outside {limits}, the codes of column {column}; "
                 "make codes with quantize_input"
             )
-        return run_codes(self.program, array).astype(np.int32)
+        output = run_codes(self.program, array) if self._native is None else self._native.run_codes(array)
+        return output.astype(np.int32)
 
     def save(self, path: str | os.PathLike[str]) -> "Path":
         """Write the program to an .e1d file, which `ensemble_1d.load` reads with NumPy alone.
@@ -493,6 +533,13 @@ class Predictor:
         from ensemble_1d.budget_search import layout_within
 
         return layout_within(budget, self.program)
+
+    def _output(self, X: npt.ArrayLike, method: str) -> npt.NDArray[np.float64]:
+        """Return the outputs of the program for rows that are checked."""
+        if self._native is None:
+            return run(self.program, self._rows(X, method))
+        output = self._native.run_plain(X)
+        return self._native.run(self._rows(X, method)) if output is None else output
 
     def _rows(self, X: npt.ArrayLike, method: str) -> npt.NDArray[np.float32]:
         """Return X as checked float32 rows."""

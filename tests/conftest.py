@@ -52,6 +52,15 @@ def missing() -> Sample:
     return sample("missing")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def native_cache(tmp_path_factory):
+    """Kernels compiled by tests stay out of the user's cache; processes that tests start share them."""
+    folder = tmp_path_factory.mktemp("native")
+    folder.chmod(0o700)
+    os.environ["ENSEMBLE_1D_CACHE"] = str(folder)
+    return folder
+
+
 @pytest.fixture
 def fits():
     """The list in which spies note their fits, empty."""

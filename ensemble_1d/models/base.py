@@ -293,6 +293,25 @@ class BaseModel(BaseEstimator, ABC):
         """
         return Predictor(self.program()).save(path)
 
+    def compile(self, *, n_jobs: int | None = None) -> Predictor:
+        """Return the fitted model as a Predictor that answers in C, made for this machine.
+
+        Args:
+            n_jobs: Threads for many rows; None is as many as this process may use cores.
+
+        Returns:
+            A Predictor of the model's program, as `Predictor.compile` says.
+
+        Raises:
+            InvalidInputError: If `n_jobs` is no integer from 1 on.
+            NotFittedError: If the model is not fitted.
+            UnsupportedModelError: If the model holds something that a Program cannot express.
+
+        Warns:
+            SlowPredictionWarning: If no C compiler works; NumPy then gives the answers.
+        """
+        return Predictor(self.program()).compile(n_jobs=n_jobs)
+
     def optimize(
         self,
         X: npt.ArrayLike,

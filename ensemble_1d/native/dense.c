@@ -1,0 +1,73 @@
+/* dense.c: fully connected layers in double, four rows and two vectors of outputs at a time. */
+#include "kernels.h"
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define WIDTH 8
+#define MULTIPLY_ADD(a, b, c) ((vector)_mm512_fmadd_pd((__m512d)(a), (__m512d)(b), (__m512d)(c)))
+#elif defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+#define WIDTH 4
+#define MULTIPLY_ADD(a, b, c) ((vector)_mm256_fmadd_pd((__m256d)(a), (__m256d)(b), (__m256d)(c)))
+#else
+#define WIDTH 2
+#define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
+#endif
+#define ROWS 4
+#define OUTPUTS (2 * WIDTH)
+
+typedef double vector __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
+
+static inline void store(vector sum, const double *bias, int32_t relu, int32_t n, double *into)
+{
+    for (int32_t i = 0; i < n && i < WIDTH; i++) {
+        double total = sum[i] + bias[i];
+        into[i] = relu && total < 0 ? 0 : total; /* NaN stays NaN */
+    }
+}
+
+/* The sum over inputs runs from the first to the last for every row, however many rows there are. */
+static inline void layer(const double *restrict x, ptrdiff_t x_stride, int rows, const double *restrict weight,
+                         ptrdiff_t w_stride, int32_t n_in, const double *bias, int32_t relu, int32_t n_out,
+                         double *answer, ptrdiff_t stride)
+{
+    vector low[ROWS], high[ROWS];
+    for (int r = 0; r < rows; r++) {
+        low[r] = (vector){0};
+        high[r] = (vector){0};
+    }
+    for (int32_t i = 0; i < n_in; i++) {
+        vector w0 = *(const vector *)(weight + i * w_stride), w1 = *(const vector *)(weight + i * w_stride + WIDTH);
+        for (int r = 0; r < rows; r++) {
+            vector value = (vector){0} + x[r * x_stride + i];
+            low[r] = MULTIPLY_ADD(value, w0, low[r]);
+            high[r] = MULTIPLY_ADD(value, w1, high[r]);
+        }
+    }
+    for (int r = 0; r < rows; r++) {
+        store(low[r], bias, relu, n_out, answer + r * stride);
+        if (n_out > WIDTH) {
+            store(high[r], bias + WIDTH, relu, n_out - WIDTH, answer + r * stride + WIDTH);
+        }
+    }
+}
+
+/* table[0] holds the weights as (n_in, n_out rounded up to 16), table[1] the bias; integer[0] says whether to rectify. */
+void e1d_run_dense(const e1d_op *op, const double *x, ptrdiff_t x_stride, ptrdiff_t n_rows, double *answer,
+                   ptrdiff_t stride)
+{
+    const double *weight = op->table[0], *bias = op->table[1];
+    ptrdiff_t w_stride = (op->n_out + 15) / 16 * 16;
+    for (int32_t o = 0; o < op->n_out; o += OUTPUTS) {
+        ptrdiff_t r = 0;
+        int32_t n = op->n_out - o < OUTPUTS ? op->n_out - o : OUTPUTS;
+        for (; r + ROWS <= n_rows; r += ROWS) {
+            layer(x + r * x_stride, x_stride, ROWS, weight + o, w_stride, op->n_in, bias + o, op->integer[0], n,
+                  answer + r * stride + o, stride);
+        }
+        for (; r < n_rows; r++) {
+            layer(x + r * x_stride, x_stride, 1, weight + o, w_stride, op->n_in, bias + o, op->integer[0], n,
+                  answer + r * stride + o, stride);
+        }
+    }
+}
