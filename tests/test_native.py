@@ -15,7 +15,7 @@ from integer_strategies import code_rows, float_rows, integer_programs
 from isolation import run_python
 from strategies import INF, NAN, SEEDS, examples, inputs, programs, tree_children
 
-from ensemble_1d.ir import Chain, Combine, Concat, Dense, Program, TreeTable, descendants
+from ensemble_1d.ir import Affine, Chain, Combine, Concat, Dense, Program, TreeTable, descendants
 from ensemble_1d.native import native_program, packed_trees
 from ensemble_1d.native.native_program import NativeProgram
 from ensemble_1d.native.packed_trees import ordered_keys
@@ -179,6 +179,20 @@ def test_layers_of_any_width():
     for n_rows in (1, 3, 4, 5, 600):
         assert np.allclose(native.run(X[:n_rows]), run(program, X[:n_rows]), rtol=1e-9, atol=1e-9)
     assert np.array_equal(native.run(X)[:3], native.run(X[:3]))
+
+
+def test_nan_is_the_largest_number():
+    """As in NumPy: it gets the vote, and neither rectifier nor maximum takes it away."""
+    column = np.ones(3, np.float32)
+    standard = Affine(offset=0 * column, scale=column)
+    vote = Combine(members=(standard, standard), weights=np.array([0.75, 0.25]), rule="vote")
+    X = np.array([[5, NAN, 1], [NAN, 5, NAN], [1, 2, 2]], np.float32)
+    program = Program(n_features=3, task="classification", root=vote, classes=np.arange(3))
+    assert np.array_equal(NativeProgram(program).run(X), run(program, X))
+    assert NativeProgram(program).run(X).argmax(axis=1).tolist() == [1, 0, 1]
+    layer = Dense(weight=column[np.newaxis], bias=column[:1], activation="relu")
+    program = Program(n_features=3, task="regression", root=layer)
+    assert np.isnan(NativeProgram(program).run(X)[:, 0]).tolist() == [True, True, False]
 
 
 def test_many_registers():

@@ -286,7 +286,8 @@ def _lower_concat(builder: _Builder, node: Concat, source: _Source) -> int:
     for register, width in zip(outputs, widths, strict=True):
         target = builder.add("copy", register, sum(widths), integers=(first,), target=target, dtype=dtype)
         first += width
-    assert target is not None  # noqa: S101  # nosec B101 -- a Concat has a member
+    # A Concat has a member: the loop made the register.
+    assert target is not None  # noqa: S101  # nosec B101
     return target
 
 
@@ -304,7 +305,8 @@ def _lower_combination(builder: _Builder, node: Combine | IntegerCombine, source
         else:
             integers = int(weight), int(i == 0), int(i == last)
             target = builder.add(f"integer_{node.rule}", x, width, integers=integers, target=target)
-    assert target is not None  # noqa: S101  # nosec B101 -- a combination has a member
+    # A combination has a member: the loop made the register.
+    assert target is not None  # noqa: S101  # nosec B101
     return target
 
 
