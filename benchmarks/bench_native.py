@@ -33,6 +33,11 @@ from ensemble_1d.native.native_program import usable_cores
 ROWS = (1, 100, 10_000, 100_000)
 N_TURNS = 5
 SECONDS_PER_TURN = 0.05
+MOST_SECONDS = 2.0
+"""What takes longer is measured once."""
+MOST_ROWS_TO_WARM = 1000
+MOST_LEAVES_OF_CODE = 50_000
+"""Forests with more take a compiler of their branches many minutes."""
 
 Floats = npt.NDArray[np.float32]
 Call = Callable[[Floats], object]
@@ -103,7 +108,8 @@ def treelite_calls(forest: Any, boosting: Any, n_threads: int) -> dict[str, Call
     calls: dict[str, Call] = {
         "GTIL, trees": lambda X: [treelite.gtil.predict(model, X, nthread=n_threads) for model in models]
     }
-    if find_spec("tl2cgen"):
+    leaves = sum(each.get_n_leaves() for each in forest.estimators_)
+    if find_spec("tl2cgen") and leaves <= MOST_LEAVES_OF_CODE:
         import tl2cgen
 
         folder = Path(tempfile.mkdtemp())
@@ -136,15 +142,18 @@ def calls_of(ensemble: Ensemble, predictor: Predictor, n_threads: int) -> dict[s
 
 def medians(calls: dict[str, Call], rows: Floats, clock: Callable[[], float]) -> dict[str, float]:
     """Return the median microseconds of each call, taken in turns of about equal length."""
-    counts = {}
+    seconds = {}
     for name, call in calls.items():
-        call(rows)
+        call(rows[:MOST_ROWS_TO_WARM])
         began = time.perf_counter()
-        call(rows)
-        counts[name] = max(1, int(SECONDS_PER_TURN / (time.perf_counter() - began)))
+        call(rows[:MOST_ROWS_TO_WARM])
+        seconds[name] = (time.perf_counter() - began) * len(rows) / len(rows[:MOST_ROWS_TO_WARM])
+    counts = {name: max(1, int(SECONDS_PER_TURN / each)) for name, each in seconds.items()}
     turns: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(N_TURNS):
+    for turn in range(N_TURNS):
         for name, call in calls.items():
+            if turn and seconds[name] > MOST_SECONDS:
+                continue
             began = clock()
             for _ in range(counts[name]):
                 call(rows)
@@ -170,8 +179,9 @@ def measured(ensemble: Ensemble, X: Floats, n_threads: int, clock: Callable[[], 
 def main() -> None:
     """Fit each workload once, time everything, publish the tables."""
     legend = (
-        f"Microseconds a call of `predict_proba`, medians of {N_TURNS} turns; in brackets, how many times as long as "
-        "`compile()`. A column named after a library alone does a part of the work."
+        f"Microseconds a call of `predict_proba`, medians of {N_TURNS} turns (one, if longer than {MOST_SECONDS:.0f} "
+        "s); in brackets, how many times as long as `compile()`. A column named after a library alone does a part of "
+        "the work."
     )
     parts = [legend]
     cores = usable_cores()
