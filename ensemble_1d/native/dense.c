@@ -1,4 +1,4 @@
-/* dense.c: fully connected layers in double, four rows and two vectors of outputs at a time. */
+/* dense.c: fully connected layers in double, for several rows and one or two vectors of outputs at a time. */
 #include "kernels.h"
 
 #if defined(__AVX512F__)
@@ -17,37 +17,46 @@
 #define OUTPUTS (2 * WIDTH)
 
 typedef double vector __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
+typedef int64_t mask __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
 
 static inline void store(vector sum, const double *bias, int32_t relu, int32_t n, double *into)
 {
-    for (int32_t i = 0; i < n && i < WIDTH; i++) {
-        double total = sum[i] + bias[i];
-        into[i] = relu && total < 0 ? 0 : total; /* NaN stays NaN */
+    vector total = sum + *(const vector *)bias;
+    if (relu) {
+        total = (vector)((mask)total & ~(total < 0)); /* NaN stays NaN */
+    }
+    if (n >= WIDTH) {
+        *(vector *)into = total;
+        return;
+    }
+    for (int32_t i = 0; i < n; i++) {
+        into[i] = total[i];
     }
 }
 
 /* The sum over inputs runs from the first to the last for every row, however many rows there are. */
-static inline void layer(const double *restrict x, ptrdiff_t x_stride, int rows, const double *restrict weight,
-                         ptrdiff_t w_stride, int32_t n_in, const double *bias, int32_t relu, int32_t n_out,
-                         double *answer, ptrdiff_t stride)
+static inline __attribute__((always_inline)) void layer(const double *restrict x, ptrdiff_t x_stride, int rows,
+                                                        int vectors, const double *restrict weight, ptrdiff_t w_stride,
+                                                        int32_t n_in, const double *bias, int32_t relu, int32_t n_out,
+                                                        double *answer, ptrdiff_t stride)
 {
-    vector low[ROWS], high[ROWS];
+    vector sum[2 * ROWS][2];
     for (int r = 0; r < rows; r++) {
-        low[r] = (vector){0};
-        high[r] = (vector){0};
+        for (int v = 0; v < vectors; v++) {
+            sum[r][v] = (vector){0};
+        }
     }
     for (int32_t i = 0; i < n_in; i++) {
-        vector w0 = *(const vector *)(weight + i * w_stride), w1 = *(const vector *)(weight + i * w_stride + WIDTH);
-        for (int r = 0; r < rows; r++) {
-            vector value = (vector){0} + x[r * x_stride + i];
-            low[r] = MULTIPLY_ADD(value, w0, low[r]);
-            high[r] = MULTIPLY_ADD(value, w1, high[r]);
+        for (int v = 0; v < vectors; v++) {
+            vector w = *(const vector *)(weight + i * w_stride + v * WIDTH);
+            for (int r = 0; r < rows; r++) {
+                sum[r][v] = MULTIPLY_ADD((vector){0} + x[r * x_stride + i], w, sum[r][v]);
+            }
         }
     }
     for (int r = 0; r < rows; r++) {
-        store(low[r], bias, relu, n_out, answer + r * stride);
-        if (n_out > WIDTH) {
-            store(high[r], bias + WIDTH, relu, n_out - WIDTH, answer + r * stride + WIDTH);
+        for (int v = 0; v < vectors; v++) {
+            store(sum[r][v], bias + v * WIDTH, relu, n_out - v * WIDTH, answer + r * stride + v * WIDTH);
         }
     }
 }
@@ -58,15 +67,20 @@ void e1d_run_dense(const e1d_op *op, const double *x, ptrdiff_t x_stride, ptrdif
 {
     const double *weight = op->table[0], *bias = op->table[1];
     ptrdiff_t w_stride = (op->n_out + 15) / 16 * 16;
+    int32_t relu = op->integer[0];
     for (int32_t o = 0; o < op->n_out; o += OUTPUTS) {
         ptrdiff_t r = 0;
         int32_t n = op->n_out - o < OUTPUTS ? op->n_out - o : OUTPUTS;
-        for (; r + ROWS <= n_rows; r += ROWS) {
-            layer(x + r * x_stride, x_stride, ROWS, weight + o, w_stride, op->n_in, bias + o, op->integer[0], n,
+        for (; n > WIDTH && r + ROWS <= n_rows; r += ROWS) {
+            layer(x + r * x_stride, x_stride, ROWS, 2, weight + o, w_stride, op->n_in, bias + o, relu, n,
+                  answer + r * stride + o, stride);
+        }
+        for (; n <= WIDTH && r + 2 * ROWS <= n_rows; r += 2 * ROWS) {
+            layer(x + r * x_stride, x_stride, 2 * ROWS, 1, weight + o, w_stride, op->n_in, bias + o, relu, n,
                   answer + r * stride + o, stride);
         }
         for (; r < n_rows; r++) {
-            layer(x + r * x_stride, x_stride, 1, weight + o, w_stride, op->n_in, bias + o, op->integer[0], n,
+            layer(x + r * x_stride, x_stride, 1, 2, weight + o, w_stride, op->n_in, bias + o, relu, n,
                   answer + r * stride + o, stride);
         }
     }
