@@ -16,6 +16,7 @@ from small_nodes import (
 )
 from strategies import SEEDS, examples
 
+from ensemble_1d.errors import InvalidProgramError
 from ensemble_1d.ir import (
     Chain,
     Concat,
@@ -68,6 +69,15 @@ def test_a_program_that_could_overflow_is_refused(steps, message):
     tail = () if output_width(Chain(steps=steps), 2) == 1 else (Select(column=np.zeros(1, np.int32)),)
     with refuses(message):
         integer_regression(*steps, *tail, n_features=2)
+
+
+def test_sums_beyond_64_bits_are_refused():
+    """So many inputs that their sum would wrap to a small number."""
+    n_inputs = 2**18
+    layer = integer_dense(np.full((1, n_inputs), 2**14, np.int16), [0])
+    ends = np.full(n_inputs, 2**31, np.int64)
+    with pytest.raises(InvalidProgramError, match="IntegerDense could reach 9223372036854775808, beyond 32 bits"):
+        output_bounds(layer, -ends, ends)
 
 
 def test_one_step_below_32_bits_is_accepted():

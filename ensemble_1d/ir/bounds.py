@@ -61,7 +61,9 @@ def output_bounds(node: Node, low: npt.NDArray[np.int64], high: npt.NDArray[np.i
             return _tree_bounds(node)
         case IntegerDense():
             weight, bias = node.weight.astype(np.int64), node.bias.astype(np.int64)
-            _fits(np.abs(weight) @ np.maximum(np.abs(low), np.abs(high)) + np.abs(bias), "IntegerDense")
+            # Exact up to 2**53 and never wrapped: any number of inputs of 32 bits is too much for 64.
+            reach = np.maximum(np.abs(low), np.abs(high)).astype(np.float64)
+            _fits(np.abs(weight).astype(np.float64) @ reach + np.abs(bias), "IntegerDense")
             rising: npt.NDArray[np.int64] = np.maximum(weight, 0)
             falling: npt.NDArray[np.int64] = np.minimum(weight, 0)
             return rising @ low + falling @ high + bias, rising @ high + falling @ low + bias
@@ -88,7 +90,7 @@ def output_bounds(node: Node, low: npt.NDArray[np.int64], high: npt.NDArray[np.i
             assert_never(node)
 
 
-def _fits(magnitude: npt.NDArray[np.int64], name: str) -> None:
+def _fits(magnitude: npt.NDArray[np.int64] | npt.NDArray[np.float64], name: str) -> None:
     """Refuse an intermediate of more than 32 bits."""
     largest = int(magnitude.max())
     ensure(largest <= INT32_MAX, f"{name} could reach {largest}, beyond 32 bits; use fewer bits or a smaller model")
