@@ -1,9 +1,9 @@
 """Bytes of .e1d files beside pickles of the same members, and the cold start from a file to the first prediction.
 
 Three large members on 10,000 rows: a forest of 200 fully grown trees, 200 rounds of boosting for 3 classes, and a
-network of 128 and 64 units; together as scikit-learn's VotingClassifier of its own estimators, pickled, and as ours,
-saved. Cold start is the CPU time of whole processes beyond one that imports NumPy, in turn; compiled modules are
-cached, as after installing.
+network of 128 and 64 units. The same fitted members are pickled, in scikit-learn's VotingClassifier, and saved.
+Cold start is the CPU time of whole processes beyond one that imports NumPy, in turn; compiled modules are cached, as
+after installing.
 """
 
 import os
@@ -15,9 +15,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from bench_native import voting_of
 from sklearn.datasets import make_classification
-from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier, VotingClassifier
-from sklearn.neural_network import MLPClassifier
 from tables import publish, table
 
 from ensemble_1d import Ensemble, Predictor, PyTorchModel, RandomForestModel, XGBoostModel, load
@@ -36,7 +35,7 @@ import pickle
 import numpy as np
 with open({path!r}, "rb") as file:
     voting = pickle.load(file)
-voting.predict(np.zeros((1, voting.estimators_[0].n_features_in_), np.float32))
+voting.predict_proba(np.zeros((1, voting.estimators_[0].n_features_in_), np.float32))
 """
 
 
@@ -74,15 +73,11 @@ def data() -> tuple[np.ndarray, np.ndarray]:
     return X.astype(np.float32), y
 
 
-def pickled_bytes(X: np.ndarray, y: np.ndarray, path: Path) -> dict[str, int]:
-    """Return the bytes of the pickle of each scikit-learn member, and of all together, which go to a file."""
-    members = [
-        ("forest", RandomForestClassifier(N_TREES, random_state=0, n_jobs=2)),
-        ("boosting", GradientBoostingClassifier(n_estimators=N_ROUNDS, max_depth=6, subsample=0.5, random_state=0)),
-        ("network", MLPClassifier(WIDTHS, early_stopping=True, random_state=0)),
-    ]
-    voting = VotingClassifier(members, voting="soft").fit(X, y)
-    sizes = {name: len(pickle.dumps(model)) for name, model in voting.named_estimators_.items()}
+def pickled_bytes(ensemble: Ensemble, path: Path) -> dict[str, int]:
+    """Return the bytes of the pickle of each member, the libraries' own, and of all together, which go to a file."""
+    members = [getattr(member, "backend_", member) for member in ensemble.members_.values()]
+    voting = voting_of(members, ensemble.classes_)
+    sizes = {name: len(pickle.dumps(model)) for name, model in zip(ensemble.members_, members, strict=True)}
     path.write_bytes(pickle.dumps(voting))
     return sizes | {"all": path.stat().st_size}
 
@@ -100,7 +95,7 @@ def main() -> None:
     rows: list[list[object]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        pickled = pickled_bytes(X, y, folder / "voting.pickle")
+        pickled = pickled_bytes(ensemble, folder / "voting.pickle")
         models = {**ensemble.members_, "all": ensemble}
         for part, model in models.items():
             integer = small if model is ensemble else model.quantize("int8", X)

@@ -70,18 +70,20 @@ def check_tree_structure(
     """
     name = type(owner).__name__
     n_nodes = len(left)
-    references = np.concatenate([root, left, right]).astype(np.int64)
-    ensure(
-        bool(((references < n_nodes) & (references >= -n_leaves)).all()),
-        f"{name}: a child points outside its {n_nodes} nodes and {n_leaves} leaves",
-    )
-    order = np.arange(n_nodes)
+    references = np.concatenate([root, left, right])
+    inside = not references.size or (int(references.min()) >= -n_leaves and int(references.max()) < n_nodes)
+    ensure(inside, f"{name}: a child points outside its {n_nodes} nodes and {n_leaves} leaves")
+    order = np.arange(n_nodes, dtype=np.int32)
     for side, child in (("left", left), ("right", right)):
-        wrong = np.flatnonzero((child >= 0) & (child <= order))
+        wrong = np.flatnonzero((child <= order) & (child >= 0))
         ensure(not wrong.size, f"{name}: the {side} child of node {wrong[:1]} does not follow its parent")
-    counts = np.bincount(references[references >= 0], minlength=n_nodes)
-    wrong = np.flatnonzero(counts != 1)
-    ensure(not wrong.size, f"{name}: node {wrong[:1]} is reached {counts[wrong[:1]]} times; each node once")
+    nodes = references[references >= 0]
+    reached = np.zeros(n_nodes, np.bool_)
+    reached[nodes] = True
+    if len(nodes) != n_nodes or not reached.all():
+        counts = np.bincount(nodes, minlength=n_nodes)
+        wrong = np.flatnonzero(counts != 1)
+        ensure(False, f"{name}: node {wrong[:1]} is reached {counts[wrong[:1]]} times; each node once")
 
 
 def smallest_dtype(array: npt.NDArray[Any], dtypes: tuple[type, ...]) -> npt.NDArray[Any]:

@@ -182,25 +182,25 @@ class _Decoder:
         found = int(is_split.sum())
         check(found == n_splits, f"{where} are {found} splits, and the table has {n_splits}")
         check(n_trees > 0, "a tree table holds no tree")
-        leaf = (
-            np.arange(n_splits + n_trees, dtype=np.int32) if given["leaf"] is None else self.take(given["leaf"], where)
-        )
-        proper = leaf.dtype.kind in "iu" and np.can_cast(leaf.dtype, np.int32, "safe")
-        check(
-            proper and leaf.shape == (n_splits + n_trees,),
-            f"{where} have leaves of {leaf.dtype} and shape {leaf.shape}; {n_splits + n_trees} integers are needed",
-        )
-        check(int(leaf.min()) >= 0, f"{where} have a negative leaf")
+        leaf = None if given["leaf"] is None else self._leaves(given["leaf"], where, n_splits + n_trees)
         dtypes = given["dtypes"]
         proper = (
             isinstance(dtypes, list) and len(dtypes) == 3 and all(each in ("int8", "int16", "int32") for each in dtypes)
         )
         check(proper, f"{where} have the dtypes {shown(dtypes)}; use three of int8, int16 and int32")
-        found_children = children_of(is_split, leaf.astype(np.int32), n_trees)
+        found_children = children_of(is_split, leaf, n_trees)
         return {
             field: _fitting(array, np.dtype(dtype), field)
             for field, array, dtype in zip(CHILDREN, found_children, dtypes, strict=True)
         }
+
+    def _leaves(self, name: Any, where: str, n_leaves: int) -> npt.NDArray[np.int32]:
+        """Return the leaves of a walk by their name."""
+        leaf = self.take(name, where)
+        proper = leaf.dtype.kind in "iu" and np.can_cast(leaf.dtype, np.int32, "safe") and leaf.shape == (n_leaves,)
+        check(proper, f"{where} have leaves of {leaf.dtype} and shape {leaf.shape}; {n_leaves} integers are needed")
+        check(int(leaf.min()) >= 0, f"{where} have a negative leaf")
+        return leaf.astype(np.int32)
 
     def labels(self, described: Any) -> npt.NDArray[Any]:
         """Return the class labels in the dtype they had."""

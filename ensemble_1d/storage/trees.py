@@ -43,13 +43,13 @@ def walk_of(left: Children, right: Children, root: Children) -> tuple[npt.NDArra
 
 
 def children_of(
-    is_split: npt.NDArray[np.bool_], leaf: npt.NDArray[np.int32], n_trees: int
+    is_split: npt.NDArray[np.bool_], leaf: npt.NDArray[np.int32] | None, n_trees: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Return left, right and root of a breadth-first walk: what `walk_of` was given.
 
     Args:
         is_split: For each reference whether it is a split, of shape (n_trees + 2 n_nodes,), bool.
-        leaf: The leaves of the other references, int32.
+        leaf: The leaves of the other references, int32; None if they are numbered in this order.
         n_trees: Number of trees, at least one.
 
     Returns:
@@ -58,15 +58,24 @@ def children_of(
     Raises:
         ArtifactError: If this is no walk of that many trees.
     """
+    # What is large is made once and changed in place: to touch new memory takes longer than to compute.
+    references = np.cumsum(is_split, dtype=np.int32)
+    place = np.arange(len(is_split), dtype=np.int32)
     # A tree ends where its leaves become one more than its splits: there this balance falls to a new low.
-    balance = np.zeros(len(is_split) + 1, np.int32)
-    np.cumsum(2 * is_split.view(np.int8) - 1, dtype=np.int32, out=balance[1:])
-    ends = np.flatnonzero(np.diff(np.minimum.accumulate(balance)))
+    balance = np.empty(len(is_split) + 1, np.int32)
+    balance[0] = 1
+    np.subtract(references, place, out=balance[1:])
+    balance[1:] += references
+    np.minimum.accumulate(balance, out=balance)
+    ends = np.flatnonzero(balance[1:] != balance[:-1])
     whole = len(ends) == n_trees and int(ends[-1]) == len(is_split) - 1
     check(whole, f"the splits of a tree table make {len(ends)} trees and not {n_trees}, or a tree has no end")
-    references = np.empty(len(is_split), np.int32)
-    references[is_split] = np.arange(len(is_split) - len(leaf), dtype=np.int32)
-    references[~is_split] = ~leaf
+    # Splits and leaves are numbered as they come; what a leaf's number stands for may be listed.
+    place *= ~is_split
+    references -= place
+    references -= 1
+    if leaf is not None:
+        references[~is_split] = ~leaf
     first = np.concatenate([[0], ends[:-1] + 1])
     pairs = np.delete(references, first).reshape(-1, 2)
     return pairs[:, 0], pairs[:, 1], references[first]
