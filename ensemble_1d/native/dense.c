@@ -19,6 +19,12 @@
 typedef double vector __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
 typedef int64_t mask __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
 
+/* A vector of one value. Zero is subtracted: x - 0 is x, and costs nothing; -0 + 0 is 0, and a sum. */
+static inline vector spread(double x)
+{
+    return x - (vector){0};
+}
+
 static inline void store(vector sum, const double *bias, int32_t relu, int32_t n, double *into)
 {
     vector total = sum + *(const vector *)bias;
@@ -50,7 +56,7 @@ static inline __attribute__((always_inline)) void layer(const double *restrict x
         for (int v = 0; v < vectors; v++) {
             vector w = *(const vector *)(weight + i * w_stride + v * WIDTH);
             for (int r = 0; r < rows; r++) {
-                sum[r][v] = MULTIPLY_ADD((vector){0} + x[r * x_stride + i], w, sum[r][v]);
+                sum[r][v] = MULTIPLY_ADD(spread(x[r * x_stride + i]), w, sum[r][v]);
             }
         }
     }
