@@ -12,7 +12,7 @@ from small_nodes import classification, integer_dense, requantize
 from strategies import SEEDS, examples
 
 from ensemble_1d.export.c99 import c99_header
-from ensemble_1d.ir import Chain, Dequantize, IntegerCombine, Select
+from ensemble_1d.ir import Chain, Dequantize, IntegerCombine, IntegerLink, Select
 
 ONE = 2**15
 
@@ -98,3 +98,28 @@ def test_networks_come_last_and_an_end_before_them():
 def test_no_early_end_where_the_last_member_always_counts(weights):
     """A member with half of the weight or more can always change the class."""
     assert "m_body_0_class(" not in c99_header(combined(3, weights), "m", "speed")
+
+
+@pytest.mark.parametrize("layout", ["balanced", "speed"])
+@pytest.mark.parametrize("kind", ["sigmoid", "softmax"])
+def test_a_link_after_the_combination_decides_by_its_own_rule(kind, layout):
+    """One score against a threshold, or near logits against their probabilities: no lead tells the class there."""
+    width = 1 if kind == "sigmoid" else 3
+    node = IntegerCombine(
+        members=(shown(0, width), shown(width, width), shown(2 * width, width)),
+        weights=np.full(3, ONE // 3, np.int32),
+        rule="mean",
+    )
+    # Scores around zero for the sigmoid, and close together for the softmax.
+    scale = requantize(width, -(2**15), 2**15, shift_out=2, offset=-4096)
+    program = classification(
+        quantizer(np.zeros(3 * width)),
+        node,
+        scale,
+        IntegerLink(kind=kind),
+        Dequantize(fraction_bits=15),
+        n_features=3 * width,
+        classes=np.arange(max(width, 2)),
+    )
+    codes = np.random.default_rng(0).integers(0, ONE, (200, 3 * width)).astype(np.int16)
+    assert_predicts([program], lambda _: codes, layout)

@@ -49,9 +49,9 @@ def c99_header(program: Program, name: str, layout: Layout = "size") -> str:
         # What makes the scores is one function, that both entry points call; a lone layer would take in what follows.
         body = Chain(steps=(Chain(steps=body.steps[: decision.n_steps]), *body.steps[decision.n_steps :]))
     definitions = render(body, quantizer.n_columns, "int16_t", style, "e1d_body")
-    # More code, and as a rule fewer members.
-    is_short = layout in {"balanced", "speed"} and decision is not None and decision.n_steps == 1
-    if is_short and isinstance(first := body.steps[0], IntegerCombine):
+    is_combined = decision is not None and decision.kind == "argmax" and decision.n_steps == 1
+    if is_combined and layout in {"balanced", "speed"} and isinstance(first := body.steps[0], IntegerCombine):
+        # More code, and as a rule fewer members.
         definitions += class_of_members(first, quantizer.limits(), style, "e1d_body_0")
     texts = [
         _kernels("c99_kernels.h"),
