@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from integer_strategies import float_rows
 
 from ensemble_1d.export.c99 import c99_header
 from ensemble_1d.ir import Program, descendants
@@ -129,6 +130,16 @@ def assert_equal_in_c(cases: Sequence[Case], compiler: str, flags: Sequence[str]
     """Assert that C answers every row of every case as NumPy does, to the last bit."""
     for i, (case, found) in enumerate(zip(cases, build_and_run(cases, compiler, flags, layout), strict=True)):
         assert found == expected_bytes(case), f"model {i} differs"
+
+
+def assert_predicts(programs, rows_of, layouts=("size",), compiler="gcc", flags=C99):
+    """Assert that `predict` and `predict_proba` in C are those of NumPy, on the rows given for each program."""
+    cases = [
+        Case(each, np.asarray(rows_of(each), np.int16), float_rows(each.n_features, np.random.default_rng(0), 1))
+        for each in programs
+    ]
+    for layout in layouts:
+        assert_equal_in_c(cases, need(compiler), flags, layout=layout)
 
 
 def check_compiles(text: str, compiler: str, flags: Sequence[str], *, headers: dict[str, str]) -> bytes:

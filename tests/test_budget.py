@@ -1,6 +1,8 @@
 """Budgets: limits are checked, what is returned fits, and nothing that fits is better."""
 
 import dataclasses
+import re
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from ensemble_1d import Budget, Ensemble, InvalidInputError, Predictor
 from ensemble_1d.budget_search import ParetoPoint, _undominated, layout_within
 from ensemble_1d.export.instruction_model import COSTS, WORK, instructions_of, work_of
-from ensemble_1d.export.size_model import COEFFICIENTS, counted, size_of
+from ensemble_1d.export.size_model import COEFFICIENTS, KERNELS, counted, size_of
 from ensemble_1d.ir import IntegerTreeTable, descendants
 
 
@@ -96,6 +98,14 @@ static inline int32_t m_predict(const int16_t *q)
 }
 """
     assert counted(text, "m")[2] == 2 * 4 + 4 * 2
+
+
+def test_kernels_that_count_as_a_whole_are_those_of_the_header():
+    """A kernel that gets another name, or is new, would be counted by its operations."""
+    text = "".join((files("ensemble_1d.export") / name).read_text("utf-8") for name in ("c99_kernels.h", "c99_dense.h"))
+    functions = set(re.findall(r"\be1d_(\w+)\([^;{]*\)\n\{", text))
+    of_floats, of_inputs = {"is_nan", "affine_step", "rank_step"}, {"store", "smlad"}
+    assert functions == {*KERNELS} | of_floats | of_inputs
 
 
 @pytest.mark.parametrize("target", sorted(COEFFICIENTS))

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from c_harness import C99, SANITIZED, Case, assert_equal_in_c, need
+from c_harness import C99, SANITIZED, assert_predicts
 from hypothesis import given
 from hypothesis import strategies as st
 from integer_forests import quantizer
@@ -49,12 +49,6 @@ def near_draws(rng, width, n_members, n_rows=200):
     return np.clip(rows, -32767, ONE - 1).reshape(n_rows, -1).astype(np.int16)
 
 
-def assert_predicts(programs, rows_of, layout, compiler="gcc", flags=C99):
-    """Assert that C answers as NumPy."""
-    cases = [Case(each, rows_of(each), np.zeros((0, each.n_features), np.float32)) for each in programs]
-    assert_equal_in_c(cases, need(compiler), flags, layout=layout)
-
-
 @pytest.mark.parametrize(("layout", "compiler"), [("balanced", "gcc"), ("speed", "clang")])
 @examples(6)
 @given(seeds=st.lists(SEEDS, min_size=5, max_size=5))
@@ -66,7 +60,7 @@ def test_members_that_are_left_cannot_change_the_class(layout, compiler, seeds):
         program = combined(width, shares(rng, n_members), rng.choice(["mean", "vote"]))
         programs.append(program)
         rows[id(program)] = near_draws(rng, width, n_members)
-    assert_predicts(programs, lambda each: rows[id(each)], layout, compiler, (*C99, "-O1", *SANITIZED))
+    assert_predicts(programs, lambda each: rows[id(each)], [layout], compiler, (*C99, "-O1", *SANITIZED))
 
 
 @pytest.mark.parametrize("layout", ["balanced", "speed", "size", "plain"])
@@ -77,7 +71,7 @@ def test_a_lead_of_just_enough_and_of_one_less(rule, layout):
     program = combined(2, [ONE // 4, ONE // 4, ONE // 2], rule)
     firsts = [(high, 0), (0, high), (high, 1), (1, high), (high - 1, 0), (high, high), (0, 0)]
     rows = [(*a, *b, *c) for a in firsts for b in firsts for c in firsts]
-    assert_predicts([program], lambda _: np.array(rows, np.int16), layout)
+    assert_predicts([program], lambda _: np.array(rows, np.int16), [layout])
 
 
 def test_networks_come_last_and_an_end_before_them():
@@ -91,7 +85,7 @@ def test_networks_come_last_and_an_end_before_them():
     ]
     assert "m_body_0_class(" not in c99_header(program, "m", "size")
     codes = near_draws(np.random.default_rng(0), 2, 3)
-    assert_predicts([program], lambda _: codes, "balanced")
+    assert_predicts([program], lambda _: codes, ["balanced"])
 
 
 @pytest.mark.parametrize("weights", [[ONE // 2, ONE // 2], [0, 0, ONE], [ONE]])
@@ -122,4 +116,4 @@ def test_a_link_after_the_combination_decides_by_its_own_rule(kind, layout):
         classes=np.arange(max(width, 2)),
     )
     codes = np.random.default_rng(0).integers(0, ONE, (200, 3 * width)).astype(np.int16)
-    assert_predicts([program], lambda _: codes, layout)
+    assert_predicts([program], lambda _: codes, [layout])

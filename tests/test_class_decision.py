@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from c_harness import C99, SANITIZED, Case, assert_equal_in_c, need
+from c_harness import C99, SANITIZED, assert_predicts
 from hypothesis import given
 from hypothesis import strategies as st
 from integer_forests import decided, fork, grown, quantizer, shares, single_values, table, voted
-from integer_strategies import code_rows, float_rows
+from integer_strategies import code_rows
 from small_nodes import classification, integer_dense, integer_trees, quantize, requantize
 from strategies import SEEDS, examples
 
@@ -50,16 +50,6 @@ def scored(width, *steps, low=-32767, high=32767):
         n_features=width,
         classes=np.arange(max(width, 2)),
     )
-
-
-def assert_predicts(programs, rows_of, layouts=("size",), compiler="gcc", flags=C99):
-    """Assert that `predict` and `predict_proba` in C are those of NumPy, on the rows given for each program."""
-    cases = [
-        Case(each, np.asarray(rows_of(each), np.int16), float_rows(each.n_features, np.random.default_rng(0), 1))
-        for each in programs
-    ]
-    for layout in layouts:
-        assert_equal_in_c(cases, need(compiler), flags, layout=layout)
 
 
 # ---------------------------------------------------------------- one score

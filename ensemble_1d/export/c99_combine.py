@@ -26,6 +26,11 @@ def add_member(node: IntegerCombine, i: int, width: int, given: str, label: str)
     return f"{call}\nfor (i = 0; i < {width}; i++) {{\n    y[i] += {weight} * part[i];\n}}"
 
 
+def end_of_sum(node: IntegerCombine, width: int) -> list[str]:
+    """Return the statement that rounds the sum of a mean to Q15; votes need none."""
+    return [f"for (i = 0; i < {width}; i++) {{\n    y[i] = (y[i] + 16384) >> 15;\n}}"] if node.rule == "mean" else []
+
+
 def class_of_members(node: IntegerCombine, inputs: Bounds, style: Style, label: str) -> list[str]:
     """Return the function `label`_class: the class that a combination chooses, without the members it can do without.
 
@@ -52,9 +57,7 @@ def class_of_members(node: IntegerCombine, inputs: Bounds, style: Style, label: 
         lines.append(add_member(node, i, width, arguments("x", "int16_t", style), label))
         if n < len(order) and leads[n - 1] <= sum(spans[:n]):
             lines.append(f"i = e1d_leader(y, {width}, {leads[n - 1]});\nif (i >= 0) {{\n    return i;\n}}")
-    if node.rule == "mean":
-        lines.append(f"for (i = 0; i < {width}; i++) {{\n    y[i] = (y[i] + 16384) >> 15;\n}}")
-    lines.append(f"return e1d_argmax(y, {width});")
+    lines += [*end_of_sum(node, width), f"return e1d_argmax(y, {width});"]
     head = f"static inline int32_t {label}_class({parameters('int16_t', style)})"
     return [f"\n{head}\n{{\n{textwrap.indent(chr(10).join(lines), '    ')}\n}}"]
 

@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from ensemble_1d.errors import InvalidProgramError
-from ensemble_1d.export.c99_combine import add_member
+from ensemble_1d.export.c99_combine import add_member, end_of_sum
 from ensemble_1d.export.c99_dense import DenseRun, dense_runs, render_run
 from ensemble_1d.export.c99_functions import Style, arguments, function, store_each
 from ensemble_1d.export.c99_requantize import requantize_call
@@ -156,8 +156,7 @@ def _combine(node: IntegerCombine, n_inputs: int, source: str, style: Style, lab
     for i, member in enumerate(node.members):
         definitions += render(member, n_inputs, source, style, f"{label}_m{i}")
         lines.append(add_member(node, i, width, arguments("x", source, style), label))
-    if node.rule == "mean":
-        lines.append(f"for (i = 0; i < {width}; i++) {{\n    y[i] = (y[i] + 16384) >> 15;\n}}")
+    lines += end_of_sum(node, width)
     return [*definitions, function(label, source, style, "\n".join(lines))]
 
 

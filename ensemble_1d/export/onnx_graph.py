@@ -150,7 +150,7 @@ def onnx_model(program: Program, *, caller: str = "onnx_model") -> "ModelProto":
         producer_version=__version__,
     )
     helper.set_model_props(model, _metadata(program))
-    return model  # type: ignore[no-any-return]
+    return model  # type: ignore[no-any-return]  # `onnx` is imported by require(), which is Any
 
 
 def _metadata(program: Program) -> dict[str, str]:
