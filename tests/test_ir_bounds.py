@@ -88,6 +88,15 @@ def test_one_step_below_32_bits_is_accepted():
     integer_regression(integer_trees([(0, 65535)] * 32768))
 
 
+def test_a_softmax_of_65536_scores_is_refused():
+    """Regression: as many equal scores have powers whose sum is 2**31, which C wrapped and NumPy did not."""
+    link, scores = IntegerLink(kind="softmax"), np.zeros(65536, np.int64)
+    with refuses("IntegerLink could reach 2147483648, beyond 32 bits"):
+        output_bounds(link, scores, scores)
+    low, high = output_bounds(link, scores[1:], scores[1:])
+    assert (low.tolist(), high.tolist()) == ([0] * 65535, [32768] * 65535)
+
+
 def test_complement_takes_a_probability():
     """A score below 0 or above 32768 has no complement."""
     with refuses("complement gets -1..32768; it takes a Q15 probability, 0..32768"):

@@ -74,7 +74,11 @@ def output_bounds(node: Node, low: npt.NDArray[np.int64], high: npt.NDArray[np.i
                 proper = int(low.min()) >= 0 and int(high.max()) <= 2**PROBABILITY_BITS
                 ensure(proper, f"complement gets {low.min()}..{high.max()}; it takes a Q15 probability, 0..32768")
             _fits(np.array([high.max() - min(low.min(), 0), max(high.max(), 0) - low.min()]), "IntegerLink")
-            return _probability_bounds(2 if node.kind != "softmax" else len(low))
+            if node.kind != "softmax":
+                return _probability_bounds(2)
+            # Equal scores have a power of one each, and all powers are added up.
+            _fits(np.array([len(low) << PROBABILITY_BITS]), "IntegerLink")
+            return _probability_bounds(len(low))
         case IntegerLog():
             proper = int(low.min()) >= 0 and int(high.max()) <= 2**PROBABILITY_BITS
             ensure(proper, f"IntegerLog gets {low.min()}..{high.max()}; it takes Q15 probabilities, 0..32768")
