@@ -1,4 +1,7 @@
-"""The NumPy runtime against a plain Python oracle, and the integer functions against the real ones."""
+"""The NumPy runtime against a plain Python oracle, and the integer functions against the real ones.
+
+That integers are right to the last bit is the matter of test_integer_specification.
+"""
 
 import dataclasses
 
@@ -6,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from integer_strategies import code_rows, float_rows, integer_programs, quantizer
-from oracle import codes_row, float_row, integer_row, logarithm, tree_row
+from integer_strategies import float_rows, integer_programs, quantizer
+from oracle import float_row, tree_row
 from small_nodes import constants, stump
 from strategies import INF, NAN, SEEDS, examples, inputs, programs, tree_tables
 
@@ -188,32 +191,15 @@ def test_members_stand_side_by_side_in_order():
 # ---------------------------------------------------------------- integer
 
 
-@examples(150)
+@examples(50)
 @given(program=integer_programs(), seed=SEEDS)
-def test_integer_programs_equal_the_oracle(program, seed):
-    """Every integer node gives what plain Python integers give, on any codes; `run` then applies the scale."""
-    codes = code_rows(program, np.random.default_rng(seed), 12)
-    _, body, last = program.integer_parts()
-    expected = [integer_row(body, row) for row in codes.tolist()]
-    found = run_codes(program, codes)
-    assert found.dtype == np.int64
-    assert found.tolist() == expected
-    np.testing.assert_array_equal(evaluate(last, found), np.ldexp(np.array(expected, float), -last.fraction_bits))
-
-
-@examples(150)
-@given(data=st.data())
-def test_input_codes_equal_the_oracle(data):
-    """Affine and rank codes of any float32, NaN, infinities and subnormals included; none leaves its range."""
-    rng = np.random.default_rng(data.draw(SEEDS))
-    node = quantizer(rng, 2, data.draw(st.integers(0, 2)), missing=data.draw(st.booleans()))
-    X = float_rows(2, rng, 30)
-    if len(node.thresholds):
-        X[:5] = node.thresholds[0]
-    found = quantize(node, X)
-    assert found.dtype == np.int16
-    assert found.tolist() == [codes_row(node, row) for row in X]
-    assert node.missing or found.min() >= -32767
+def test_run_applies_the_scale_to_the_integers(program, seed):
+    """`run` quantizes the rows, computes in int64 and scales exactly."""
+    X = float_rows(program.n_features, np.random.default_rng(seed), 12)
+    first, _, last = program.integer_parts()
+    found = run_codes(program, quantize(first, X))
+    assert (found.dtype, run(program, X).dtype) == (np.int64, np.float64)
+    np.testing.assert_array_equal(run(program, X), np.ldexp(found.astype(float), -last.fraction_bits))
 
 
 @pytest.mark.parametrize(("narrow", "ends"), [(False, (-32767, 32767)), (True, (0, 255))])
@@ -294,7 +280,6 @@ def test_integer_logarithm_is_close_and_monotone_over_its_whole_range():
     found = log2_probability(IntegerLog(floor=1), probability[:, np.newaxis])[:, 0]
     assert np.abs(found / 4096 - np.log2(probability / ONE)).max() < 2.9e-4
     assert (np.diff(found) >= 0).all()
-    assert found.tolist() == [logarithm(each) for each in range(1, ONE + 1)]
     powers = 2 ** np.arange(16)
     assert found[powers - 1].tolist() == [4096 * (i - 15) for i in range(16)]
     assert (len(LOG2_TABLE), LOG2_TABLE[0], LOG2_TABLE[-1]) == (33, 0, 4096)
