@@ -19,6 +19,11 @@ sys.meta_path.insert(0, _Blocker())
 """
 
 
+def blocking(modules: Iterable[str]) -> str:
+    """Return the beginning of a script where these top-level modules look as if they were not installed."""
+    return _BLOCKER.format(blocked=tuple(modules))
+
+
 def run_python(code: str, *, blocked: Iterable[str] = (), data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Run code in a new interpreter where the modules `blocked` look as if they were not installed.
 
@@ -30,7 +35,8 @@ def run_python(code: str, *, blocked: Iterable[str] = (), data: bytes = b"") -> 
     Returns:
         The finished process; a failed one is an AssertionError with what it wrote.
     """
-    source = _BLOCKER.format(blocked=tuple(blocked)) + code
-    done = subprocess.run([sys.executable, "-c", source], input=data, capture_output=True, check=False, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", blocking(blocked) + code], input=data, capture_output=True, check=False, timeout=300
+    )
     assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
     return done
