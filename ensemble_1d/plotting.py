@@ -168,14 +168,17 @@ def plot_reliability(
     pyplot = _pyplot("plot_reliability")
     if not isinstance(n_bins, int | np.integer) or n_bins < 1:
         raise InvalidInputError(f"n_bins={n_bins!r} is no number of bins; use a whole number >= 1")
-    labels = _known_labels(y, _classes_of(model, "plot_reliability"), "plot_reliability")
+    classes = _classes_of(model, "plot_reliability")
+    labels = _known_labels(y, classes, "plot_reliability")
     if not hasattr(model, "predict_proba"):
         remedy = "give it probabilities, for example with sklearn.calibration.CalibratedClassifierCV"
         raise InvalidInputError(f"plot_reliability needs predict_proba, which {model!r} has not; {remedy}")
-    curves = [(type(model).__name__, *_reliability(model, X, labels, n_bins))]
+    outputs = [(type(model).__name__, model.predict_proba(X))]
     if isinstance(model, Ensemble):
-        rows = model._checked_rows(X)  # As the members saw them: without the names of a data frame.
-        curves += [(name, *_reliability(each, rows, labels, n_bins)) for name, each in model.members_.items()]
+        rows = model._checked_rows(X)
+        # As the ensemble asks its members: each about its own columns, for the labels of all.
+        outputs += [(member.name, model._member_output(member, rows)) for member in model._fitted_members]
+    curves = [(name, *_reliability(output, classes, labels, n_bins)) for name, output in outputs]
     ax = _axes(pyplot, ax)
     ax.axline((0, 0), slope=1, color="0.5", linestyle="--", linewidth=1)
     for position, (name, confidence, accuracy, share) in enumerate(curves):
@@ -292,13 +295,13 @@ def _known_labels(y: npt.ArrayLike, classes: npt.NDArray[Any], caller: str) -> n
 
 
 def _reliability(
-    model: Any, X: npt.ArrayLike, labels: npt.NDArray[Any], n_bins: int
+    output: npt.ArrayLike, classes: npt.NDArray[Any], labels: npt.NDArray[Any], n_bins: int
 ) -> tuple[Floats64, Floats64, Floats64]:
     """Return mean confidence, accuracy and share of the rows of each bin that has any."""
-    probabilities = np.asarray(model.predict_proba(X), np.float64)
+    probabilities = np.asarray(output, np.float64)
     check_consistent_length(probabilities, labels)
     confidence = probabilities.max(axis=1)
-    is_right = _classes_of(model, "plot_reliability")[probabilities.argmax(axis=1)] == labels
+    is_right = classes[probabilities.argmax(axis=1)] == labels
     inner_edges = np.linspace(0, 1, n_bins + 1)[1:-1]
     _, bins, rows = np.unique(np.searchsorted(inner_edges, confidence), return_inverse=True, return_counts=True)
     return (

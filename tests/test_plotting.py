@@ -270,6 +270,15 @@ def test_reliability_reads_the_classes_of_each_member(ensemble, words):
         assert points == pytest.approx(expected)
 
 
+def test_reliability_shows_members_the_columns_that_they_know(words):
+    """Regression: a member with columns of its own was asked about all of them, and refused."""
+    ensemble = Ensemble([("all", forest()), ("some", forest())], columns={"some": [3, 1]}, cv=3, random_state=0)
+    ensemble.fit(words.X, words.y)
+    *_, drawn = curves(plot_reliability(ensemble, words.X, words.y))
+    (expected,) = curves(plot_reliability(ensemble.members_["some"], words.X[:, [3, 1]], words.y))
+    assert drawn == pytest.approx(expected)
+
+
 @every_plot_of_a_classifier
 def test_data_frames(name, words):
     """A data frame and a series of text give the plot of the arrays, with no warning about names."""
