@@ -24,7 +24,7 @@ endif
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two targets must not install into one environment at once
 .PHONY: help quickstart test test-slow test-targets check check-format check-lint check-types check-imports \
-	check-security bench bench-edge format clean
+	check-security bench bench-edge notebooks format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -75,6 +75,9 @@ bench: $(DEV) ## Run every benchmark and print its table
 bench-edge: $(DEV) ## Measure our C beside that of other exporters, on emulated microcontrollers
 	@$(RUN) tests/target_tools.py >/dev/null || echo 'The rest still runs.' >&2
 	$(RUN) benchmarks/edge/bench_edge.py $(if $(CMSIS_NN),--cmsis-nn "$(CMSIS_NN)")
+
+notebooks: $(DEV) ## Run the notebooks of the examples, and store what they print
+	$(RUN) examples/execute_notebooks.py
 
 format: $(DEV) ## Format the code and apply the safe fixes of the linter
 	$(RUN) -m ruff check --fix-only .
