@@ -51,7 +51,7 @@ def as_float32_rows(
         is_complex = np.iscomplexobj(given)
         with np.errstate(over="ignore"):
             rows = np.ascontiguousarray(given.real if is_complex else given, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         message = f"{caller}: X cannot be read as numbers ({error}); encode text as numbers first"
         raise InvalidInputError(message) from error
     if is_complex:

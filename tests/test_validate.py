@@ -76,6 +76,7 @@ def test_true_and_false_are_one_and_zero():
         ([["1", "x"]], "Model.predict: X cannot be read as numbers"),
         ([[1, 2], [3]], "Model.predict: X cannot be read as numbers"),
         ([[{}, 1]], "Model.predict: X cannot be read as numbers"),
+        ([[10**400, 1]], "Model.predict: X cannot be read as numbers (int too large to convert to float)"),
         (pd.DataFrame({"a": ["x"], "b": [1]}), "encode text as numbers first"),
         ([[1j, 2]], "Model.predict: X is complex; give real numbers"),
         (np.ones((1, 2), np.complex64), "Model.predict: X is complex; give real numbers"),
