@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from ensemble_1d._html import html_table
 from ensemble_1d.budget import Budget
 from ensemble_1d.errors import InvalidInputError
 from ensemble_1d.export.c99 import c99_header
@@ -91,6 +92,17 @@ class ParetoTable:
             members = f"  {', '.join(each.members)}" if each.members else ""
             lines.append(f"{mark} {counts}  {each.mode}  {each.layout:<9} {each.score:.4f}{members}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return the forms as a table in HTML."""
+        header = ["", "flash", "RAM", "instructions", "trees", "splits", "mode", "layout", self.score_name, "members"]
+        rows = []
+        for i, each in enumerate(self.points):
+            mark = "chosen" if i == self.chosen else "" if each.fits else "too large"
+            counts = (each.flash, each.ram, each.instructions, each.n_trees, each.n_splits)
+            numbers = [f"{count:,}" for count in counts]
+            rows.append([mark, *numbers, each.mode, each.layout, f"{each.score:.4f}", ", ".join(each.members)])
+        return html_table(header, rows, caption=f"{self.n_tried} forms tried for {self.budget}", words=(6, 7, 9))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
+from ensemble_1d._html import html_table
 from ensemble_1d.errors import UnsupportedModelError
 from ensemble_1d.ir import node_bytes
 from ensemble_1d.models.base import BaseModel, Floats64, Task
@@ -45,9 +45,7 @@ class Leaderboard(list[dict[str, Any]]):
     def _repr_html_(self) -> str:
         """Return the table in HTML."""
         header, *lines = self._cells() or [[]]
-        head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return html_table(header, lines)
 
     def _cells(self) -> list[list[str]]:
         """Return the header and the rows as text."""

@@ -65,6 +65,7 @@ class NamedModelsEstimator(BaseEstimator):
         return checked_models(self.models, super().get_params(deep=False))
 
     def _sk_visual_block_(self) -> Any:
-        """Return the members side by side, for the diagram that notebooks show."""
-        named = named_models(self.models)
-        return visual_block([model for _, model in named], [name for name, _ in named])
+        """Return the members side by side, fitted where they are, for the diagram that notebooks show."""
+        fitted = vars(self).get("members_", {})
+        named = dict(named_models(self.models)) | fitted
+        return visual_block([*named.values()], [*named])

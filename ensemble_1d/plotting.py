@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
-from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from ensemble_1d._require import require
-from ensemble_1d.budget_search import LAYOUTS
+from ensemble_1d.charts import draw_pareto, draw_reliability, draw_weights
 from ensemble_1d.ensemble import Ensemble
 from ensemble_1d.errors import InvalidInputError
-from ensemble_1d.models.base import Floats64
+from ensemble_1d.metrics import known_labels, reliability
 from ensemble_1d.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -71,14 +70,9 @@ def plot_weights(ensemble: Ensemble, *, ax: "Axes | None" = None) -> "Axes":
     if not isinstance(ensemble, Ensemble):
         raise InvalidInputError(f"plot_weights draws the weights of members; {ensemble!r} has none: give an Ensemble")
     check_is_fitted(ensemble)
-    order = np.argsort(-ensemble.weights_, kind="stable")[::-1]  # Bars stand from the bottom up.
-    names = [list(ensemble.members_)[each] for each in order]
+    names = list(ensemble.members_)
     ax = _axes(pyplot, ax, height=_BAR_INCHES * len(names))
-    bars = ax.barh(range(len(names)), ensemble.weights_[order])
-    ax.bar_label(bars, fmt="{:.3f}", padding=3)
-    ax.set_yticks(range(len(names)), labels=names, parse_math=False)
-    ax.margins(x=0.15)  # Room for the value at the longest bar.
-    ax.set(xlabel="Weight", ylabel="Member", title="Member weights")
+    draw_weights(ax, names, ensemble.weights_)
     return ax
 
 
@@ -112,17 +106,7 @@ def plot_pareto(predictor: Predictor, *, ax: "Axes | None" = None) -> "Axes":
         )
     table = predictor.pareto()
     ax = _axes(pyplot, ax)
-    for layout in sorted({point.layout for point in table.points}):
-        points = [point for point in table.points if point.layout == layout]
-        ax.scatter([point.flash for point in points], [point.score for point in points], facecolors="none",
-                   edgecolors=f"C{LAYOUTS.index(layout)}", label=layout)  # fmt: skip
-    chosen = table.points[table.chosen]
-    ax.scatter([chosen.flash], [chosen.score], color=f"C{LAYOUTS.index(chosen.layout)}", label="chosen")
-    if table.budget.flash is not None:
-        ax.axvline(table.budget.flash, linestyle="--", color="0.5", label="budget")
-    ax.set(xscale="log", xlabel="Flash (bytes)", ylabel=f"{table.score_name.capitalize()} less regret")
-    ax.set_title(f"{table.n_tried} forms for {table.budget.target}")
-    ax.legend()
+    draw_pareto(ax, table)
     return ax
 
 
@@ -169,29 +153,18 @@ def plot_reliability(
     if not isinstance(n_bins, int | np.integer) or n_bins < 1:
         raise InvalidInputError(f"n_bins={n_bins!r} is no number of bins; use a whole number >= 1")
     classes = _classes_of(model, "plot_reliability")
-    labels = _known_labels(y, classes, "plot_reliability")
+    labels = known_labels(y, classes, "plot_reliability")
     if not hasattr(model, "predict_proba"):
         remedy = "give it probabilities, for example with sklearn.calibration.CalibratedClassifierCV"
         raise InvalidInputError(f"plot_reliability needs predict_proba, which {model!r} has not; {remedy}")
-    outputs = [(type(model).__name__, model.predict_proba(X))]
+    outputs = [(type(model).__name__, np.asarray(model.predict_proba(X), np.float64))]
     if isinstance(model, Ensemble):
         rows = model._checked_rows(X)
         # As the ensemble asks its members: each about its own columns, for the labels of all.
         outputs += [(member.name, model._member_output(member, rows)) for member in model._fitted_members]
-    curves = [(name, *_reliability(output, classes, labels, n_bins)) for name, output in outputs]
+    curves = [(name, reliability(labels, output, classes, n_bins=n_bins)) for name, output in outputs]
     ax = _axes(pyplot, ax)
-    ax.axline((0, 0), slope=1, color="0.5", linestyle="--", linewidth=1)
-    for position, (name, confidence, accuracy, share) in enumerate(curves):
-        error = float(share @ np.abs(accuracy - confidence))
-        style = {"linewidth": 0.8, "marker": ".", "markersize": 3, "alpha": 0.8} if position else {"zorder": 3}
-        # The number comes first: a legend leaves out what begins with an underscore, as a member's name may.
-        (line,) = ax.plot(confidence, accuracy, label=f"{error:.3f}  {name}", **style)
-        if not position:
-            ax.scatter(confidence, accuracy, 20 + 180 * share, color=line.get_color(), zorder=3)
-    legend = ax.legend(title="Expected calibration error", fontsize="small", title_fontsize="small")
-    pyplot.setp(legend.get_texts(), parse_math=False)
-    ax.set(xlabel="Confidence", ylabel="Accuracy", title="Reliability", aspect="equal")
-    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    draw_reliability(ax, curves)
     return ax
 
 
@@ -235,7 +208,7 @@ def plot_confusion(
     if normalize not in tuple(_TITLE):
         raise InvalidInputError(f"normalize={normalize!r} is unknown; use 'true', 'pred', 'all' or None")
     classes = _classes_of(model, "plot_confusion")
-    labels = _known_labels(y, classes, "plot_confusion")
+    labels = known_labels(y, classes, "plot_confusion")
     matrix = confusion_matrix(labels, model.predict(X), labels=classes, normalize=normalize)
     names = [str(label) for label in classes.tolist()]
     has_counts = len(names) <= _MOST_COUNTS
@@ -283,29 +256,3 @@ def _classes_of(model: Any, caller: str) -> npt.NDArray[Any]:
     return np.asarray(classes)
 
 
-def _known_labels(y: npt.ArrayLike, classes: npt.NDArray[Any], caller: str) -> npt.NDArray[Any]:
-    """Return y as an array of labels that the model knows."""
-    labels: npt.NDArray[Any] = column_or_1d(y)
-    known = set(classes.tolist())
-    unknown = [label for label in labels.tolist() if label not in known]
-    if unknown:
-        rule = f"use the labels it was fitted with, {classes.tolist()}"
-        raise InvalidInputError(f"{caller}: y holds {unknown[0]!r}, which the model does not know; {rule}")
-    return labels
-
-
-def _reliability(
-    output: npt.ArrayLike, classes: npt.NDArray[Any], labels: npt.NDArray[Any], n_bins: int
-) -> tuple[Floats64, Floats64, Floats64]:
-    """Return mean confidence, accuracy and share of the rows of each bin that has any."""
-    probabilities = np.asarray(output, np.float64)
-    check_consistent_length(probabilities, labels)
-    confidence = probabilities.max(axis=1)
-    is_right = classes[probabilities.argmax(axis=1)] == labels
-    inner_edges = np.linspace(0, 1, n_bins + 1)[1:-1]
-    _, bins, rows = np.unique(np.searchsorted(inner_edges, confidence), return_inverse=True, return_counts=True)
-    return (
-        np.bincount(bins, weights=confidence) / rows,
-        np.bincount(bins, weights=is_right) / rows,
-        rows / len(labels),
-    )

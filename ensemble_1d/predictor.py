@@ -82,6 +82,10 @@ class Predictor(ProgramExports):
         size = f"{self.program.nbytes:,} bytes of tables"
         return f"Predictor({self.program.task}, {self.program.n_features} features{outputs}, {kind}, {size})"
 
+    def _repr_html_(self) -> str:
+        """Return task, features, classes, arithmetic and bytes by part as a table in HTML."""
+        return self.summary().card()
+
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Return the label of the largest probability (the first, where several are equal), or the value.
 

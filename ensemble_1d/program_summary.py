@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, assert_never
 
+from ensemble_1d._html import Markup, html_facts, html_table
 from ensemble_1d.ir import (
     Affine,
     Chain,
@@ -78,12 +79,12 @@ class ProgramSummary:
         """Return a line for each fact, then a line for each node."""
         named = "" if self.feature_names is None else f": {_some(self.feature_names)}"
         missing = "accepted" if self.accepts_missing else "not accepted"
-        facts = [
+        heads = [
             f"{self.task}, {self.arithmetic} arithmetic, {self.n_bytes:,} bytes of arrays",
             f"{_count(self.n_features, 'feature')}{named}; missing values {missing}",
         ]
         if self.classes is not None:
-            facts.append(f"{len(self.classes)} classes: {_some(self.classes)}")
+            heads.append(f"{len(self.classes)} classes: {_some(self.classes)}")
         lines = [
             (f"{'  ' * node.depth}{node.name + ': ' if node.name else ''}{node.kind}", node.size, f"{node.n_bytes:,}")
             for node in self.nodes
@@ -93,7 +94,44 @@ class ProgramSummary:
             f"{node:<{widths[0]}}  {size:<{widths[1]}}  {n_bytes:>{widths[2]}}".rstrip()
             for node, size, n_bytes in [("node", "size", "bytes"), *lines]
         ]
-        return "\n".join([*facts, "", *rows])
+        return "\n".join([*heads, "", *rows])
+
+    def _repr_html_(self) -> str:
+        """Return the facts as one table in HTML and the nodes as another."""
+        space = "\N{NO-BREAK SPACE}" * 4
+        rows = [
+            (space * node.depth + (f"{node.name}: " if node.name else "") + node.kind, node.size, f"{node.n_bytes:,}")
+            for node in self.nodes
+        ]
+        return html_facts(self._facts()) + html_table(["node", "size", "bytes"], rows, words=(1,))
+
+    def card(self) -> Markup:
+        """Return the facts as one table in HTML, with the bytes of each part of the program."""
+        parts = [(f"bytes of {name}", f"{n_bytes:,}") for name, n_bytes in self.bytes_by_part]
+        return html_facts([*self._facts(), *(parts if len(parts) > 1 else ())])
+
+    @property
+    def bytes_by_part(self) -> tuple[tuple[str, int], ...]:
+        """Name and bytes of the input codes, of each member and of what else there is."""
+        named = [node for node in self.nodes if node.name]
+        depth = min((node.depth for node in named), default=0)
+        parts = [("inputs", node.n_bytes) for node in self.nodes if node.kind == "Quantize"]
+        parts += [(node.name, node.n_bytes) for node in named if node.depth == depth]
+        rest = self.n_bytes - sum(n_bytes for _, n_bytes in parts)
+        return (*parts, ("combination" if named else "model", rest))
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """Return what the program takes, gives and is made of."""
+        named = "" if self.feature_names is None else f": {_some(self.feature_names)}"
+        classes = [] if self.classes is None else [("classes", f"{len(self.classes)}: {_some(self.classes)}")]
+        return [
+            ("task", self.task),
+            ("features", f"{self.n_features:,}{named}"),
+            *classes,
+            ("missing values", "accepted" if self.accepts_missing else "not accepted"),
+            ("arithmetic", self.arithmetic),
+            ("bytes of arrays", f"{self.n_bytes:,}"),
+        ]
 
 
 def summarise(program: Program) -> ProgramSummary:

@@ -113,7 +113,7 @@ def test_notebooks_escape_names():
     """In HTML a name is text, whatever it holds."""
     name = "<b>wood & 'co'"
     page = Leaderboard([{"name": name, "score": 0.5}])._repr_html_()
-    assert html.unescape(re.findall("<td>(.*?)</td>", page)[0]) == name
+    assert html.unescape(re.findall(r"<th scope=\"row\">(.*?)</th>", page)[0]) == name
     assert "<b>" not in page
     assert page.count("<tr>") == 2
     assert Leaderboard()._repr_html_().startswith("<table>")

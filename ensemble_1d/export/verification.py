@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_1d._compiler import compile_c, find_compiler
+from ensemble_1d._html import html_facts
 from ensemble_1d.errors import CompilerError
 from ensemble_1d.export.c99 import c99_header
 from ensemble_1d.export.c99_functions import Layout
@@ -47,6 +48,12 @@ class CVerification:
         rest = "" if self.first_different is None else f"; the first different row is {self.first_different}"
         n_equal = self.n_rows - self.n_different
         return f"{n_equal} of {self.n_rows} rows equal ({' '.join(self.compiler + self.flags)}){rest}"
+
+    def _repr_html_(self) -> str:
+        """Return the comparison as a table in HTML."""
+        first = [] if self.first_different is None else [("first different row", f"{self.first_different:,}")]
+        equal = f"{self.n_rows - self.n_different:,} of {self.n_rows:,}"
+        return html_facts([("rows equal", equal), *first, ("compiler", " ".join(self.compiler + self.flags))])
 
 
 def verify_header(

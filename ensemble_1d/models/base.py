@@ -16,7 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from ensemble_1d.errors import InvalidInputError
 from ensemble_1d.ir import Node, Program
-from ensemble_1d.models.metrics import classification_metrics, regression_metrics
+from ensemble_1d.metrics import classification_metrics, regression_metrics
 from ensemble_1d.predictor import Predictor
 
 if TYPE_CHECKING:

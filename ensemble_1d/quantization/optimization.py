@@ -4,9 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ensemble_1d._html import html_facts, html_table
 from ensemble_1d.ir import Program
 from ensemble_1d.quantization.tree_edits import distinct_rows
 from ensemble_1d.quantization.tree_sites import tree_sites
+
+_HEADS = ("trees", "splits", "thresholds", "leaves", "score", "regret")
+"""The columns of the table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,20 +117,37 @@ class OptimizationResult:
 
     def __str__(self) -> str:
         """Return the steps as lines of text."""
+        if not self.before.sizes.n_trees:
+            return f"{self._title()}\n  no trees to compress"
+        lines = [("", *_HEADS, ""), *self._lines()]
+        return "\n".join([self._title(), *(_line(*cells) for cells in lines)])
+
+    def _repr_html_(self) -> str:
+        """Return the steps as a table in HTML."""
+        if not self.before.sizes.n_trees:
+            return html_facts([("trees", "none to compress")], caption=self._title())
+        return html_table(["step", *_HEADS, ""], self._lines(), caption=self._title(), words=(7,))
+
+    def _title(self) -> str:
+        """Return the scores before and after."""
         scores = f"{self.before.score:.4f} before, {self.after.score:.4f} after"
         allowed = f"may fall by {self.max_accuracy_drop:g}"
-        title = f"{self.score_name} on {self.n_samples} held-out rows: {scores} ({allowed})"
-        if not self.before.sizes.n_trees:
-            return f"{title}\n  no trees to compress"
-        counts = "".join(f"{head:>11}" for head in ("trees", "splits", "thresholds", "leaves"))
-        lines = [title, f"  {'':<36}{counts}{'score':>9}{'regret':>9}", _line("original", self.before)]
-        lines += [_line(step.name, step.after) + ("" if step.accepted else "  rejected") for step in self.steps]
-        return "\n".join([*lines, _line("result", self.after)])
+        return f"{self.score_name} on {self.n_samples} held-out rows: {scores} ({allowed})"
+
+    def _lines(self) -> list[tuple[str, ...]]:
+        """Return the cells of each line of the table."""
+        steps = [(*_cells(step.name, step.after), "" if step.accepted else "rejected") for step in self.steps]
+        return [(*_cells("original", self.before), ""), *steps, (*_cells("result", self.after), "")]
 
 
-def _line(name: str, measured: Measurement) -> str:
-    """Return one line of the table."""
+def _cells(name: str, measured: Measurement) -> tuple[str, ...]:
+    """Return a name, counts, score and regret as text."""
     sizes = measured.sizes
     counts = (sizes.n_trees, sizes.n_splits, sizes.n_thresholds, sizes.n_leaves)
-    text = "".join(f"{count:>11,}" for count in counts)
-    return f"  {name:<36}{text}{measured.score:>9.4f}{measured.regret:>9.4f}"
+    return (name, *(f"{count:,}" for count in counts), f"{measured.score:.4f}", f"{measured.regret:.4f}")
+
+
+def _line(name: str, *cells: str) -> str:
+    """Return one line of the table in plain text; the last cell is a note."""
+    *counts, score, regret, note = cells
+    return f"  {name:<36}{''.join(f'{count:>11}' for count in counts)}{score:>9}{regret:>9}  {note}".rstrip()

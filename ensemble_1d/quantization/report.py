@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ensemble_1d._html import html_facts
 from ensemble_1d.errors import InvalidInputError
 from ensemble_1d.ir import Chain, Concat, IntegerCombine, Node, Program, Quantize, node_bytes
 from ensemble_1d.ir.fixed_point import CODE_STEPS
@@ -52,24 +53,37 @@ class QuantizationReport:
 
     def __str__(self) -> str:
         """Return the report as lines of text."""
-        lines = [f"{self.mode} on {self.n_samples} rows"]
-        lines += [f"  {name:<24}{count:>10,} bytes" for name, count in self.bytes_by_part]
+        lines = [
+            f"  {name:<24}{number:>10}{rest}" if number else f"  {name:<24}{rest}"
+            for name, number, rest in self._lines()
+        ]
+        return "\n".join([self._title(), *lines])
+
+    def _repr_html_(self) -> str:
+        """Return the report as a table in HTML."""
+        return html_facts([(name, number + rest) for name, number, rest in self._lines()], caption=self._title())
+
+    def _title(self) -> str:
+        """Return the mode, and what was measured on."""
+        return f"{self.mode} on {self.n_samples} rows"
+
+    def _lines(self) -> list[tuple[str, str, str]]:
+        """Return the name of each fact, its number or "", and what follows the number."""
+        lines = [(name, f"{count:,}", " bytes") for name, count in self.bytes_by_part]
         ratio = self.float_bytes / max(self.integer_bytes, 1)
-        lines.append(f"  {'all tables':<24}{self.integer_bytes:>10,} bytes, {ratio:.1f} times fewer than in float")
-        lines.append(f"  {'agreement with float':<24}{self.agreement:>10.4f}")
-        lines.append(f"  {'largest difference':<24}{self.largest_difference:>10.3g}")
+        lines.append(("all tables", f"{self.integer_bytes:,}", f" bytes, {ratio:.1f} times fewer than in float"))
+        lines.append(("agreement with float", f"{self.agreement:.4f}", ""))
+        lines.append(("largest difference", f"{self.largest_difference:.3g}", ""))
         if self.score_float is not None and self.score_integer is not None:
-            lines.append(f"  {'score':<24}{self.score_float:>10.4f} in float, {self.score_integer:.4f} in integers")
-        lines.append(f"  {'inexact splits':<24}{self.n_inexact_splits:>10,} of {self.n_splits:,}")
+            lines.append(("score", f"{self.score_float:.4f}", f" in float, {self.score_integer:.4f} in integers"))
+        lines.append(("inexact splits", f"{self.n_inexact_splits:,}", f" of {self.n_splits:,}"))
         if self.rank_features:
-            lines.append(f"  {'rank codes for':<24}{', '.join(self.rank_features)}")
+            lines.append(("rank codes for", "", ", ".join(self.rank_features)))
         outside = [(name, rate) for name, rate in self.out_of_range if rate > 0]
         worst = sorted(outside, key=lambda pair: -pair[1])[:5]
         shown = ", ".join(f"{name} {rate:.2%}" for name, rate in worst)
-        lines.append(
-            f"  {'out of range':<24}{len(outside):>10} of {len(self.out_of_range)} features: {shown or 'none'}"
-        )
-        return "\n".join(lines)
+        rest = f" of {len(self.out_of_range)} features: {shown or 'none'}"
+        return [*lines, ("out of range", str(len(outside)), rest)]
 
 
 def measure(
