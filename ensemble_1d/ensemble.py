@@ -284,12 +284,7 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
             For "ensemble" and each member name, the metrics that `BaseModel.evaluate` describes.
         """
         truth = np.asarray(y)
-        rows = self._checked_rows(X)
-        outputs = [self._member_output(member, rows) for member in self._fitted_members]
-        combined = combined_output(self._combination, outputs, rows)
-        return {WHOLE: self._metrics(combined, truth)} | {
-            name: self._metrics(output, truth) for name, output in zip(self.members_, outputs, strict=True)
-        }
+        return {name: self._metrics(output, truth) for name, output in self._outputs(self._checked_rows(X)).items()}
 
     def leaderboard(self, X: npt.ArrayLike | None = None, y: npt.ArrayLike | None = None) -> Leaderboard:
         """Return what the ensemble and each member score, cost and weigh, the best first.
@@ -479,6 +474,11 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
         """Return the combined output of the members."""
         outputs = [self._member_output(member, X) for member in self._fitted_members]
         return combined_output(self._combination, outputs, X)
+
+    def _outputs(self, X: Floats32) -> dict[str, Floats64]:
+        """Return what the ensemble and each member say of checked rows."""
+        outputs = {member.name: self._member_output(member, X) for member in self._fitted_members}
+        return {WHOLE: combined_output(self._combination, [*outputs.values()], X)} | outputs
 
     def _lower(self) -> Node:
         """Return the combination of the members' nodes."""

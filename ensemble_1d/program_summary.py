@@ -50,6 +50,11 @@ class NodeSummary:
     size: str
     n_bytes: int
 
+    @property
+    def title(self) -> str:
+        """Its name, if it has one, and its kind."""
+        return f"{self.name}: {self.kind}" if self.name else self.kind
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramSummary:
@@ -85,10 +90,7 @@ class ProgramSummary:
         ]
         if self.classes is not None:
             heads.append(f"{len(self.classes)} classes: {_some(self.classes)}")
-        lines = [
-            (f"{'  ' * node.depth}{node.name + ': ' if node.name else ''}{node.kind}", node.size, f"{node.n_bytes:,}")
-            for node in self.nodes
-        ]
+        lines = [("  " * node.depth + node.title, node.size, f"{node.n_bytes:,}") for node in self.nodes]
         widths = [max(len(line[column]) for line in [("node", "size", "bytes"), *lines]) for column in range(3)]
         rows = [
             f"{node:<{widths[0]}}  {size:<{widths[1]}}  {n_bytes:>{widths[2]}}".rstrip()
@@ -99,10 +101,7 @@ class ProgramSummary:
     def _repr_html_(self) -> str:
         """Return the facts as one table in HTML and the nodes as another."""
         space = "\N{NO-BREAK SPACE}" * 4
-        rows = [
-            (space * node.depth + (f"{node.name}: " if node.name else "") + node.kind, node.size, f"{node.n_bytes:,}")
-            for node in self.nodes
-        ]
+        rows = [(space * node.depth + node.title, node.size, f"{node.n_bytes:,}") for node in self.nodes]
         return html_facts(self._facts()) + html_table(["node", "size", "bytes"], rows, words=(1,))
 
     def card(self) -> Markup:

@@ -15,9 +15,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import pytest  # noqa: E402 -- after the environment is set
 
 pytest.register_assert_rewrite(
-    "checks", "checks_input", "checks_program", "isolation", "split_decisions", "onnx_answers"
+    *("checks", "checks_input", "checks_program", "isolation", "split_decisions", "onnx_answers"),
+    *("html_checks", "report_pages"),
 )
 
+from report_pages import ensemble_of, halves  # noqa: E402
 from samples import MAKERS, Sample, sample, skip_without_backends  # noqa: E402
 from spies import FITS  # noqa: E402
 
@@ -59,6 +61,13 @@ def native_cache(tmp_path_factory):
     folder.chmod(0o700)
     os.environ["ENSEMBLE_1D_CACHE"] = str(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def reported(words):
+    """A fitted ensemble of two forests, rows that it was not fitted on, and their labels."""
+    X, y, X_test, y_test = halves(words)
+    return ensemble_of().fit(X, y), X_test, y_test
 
 
 @pytest.fixture

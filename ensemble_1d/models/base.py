@@ -1,7 +1,7 @@
 """BaseModel: scikit-learn's contract and every public method, once; a backend fills in three hooks."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, cast
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ensemble_1d.budget import Budget
     from ensemble_1d.quantization.arrays import QuantizationMode
     from ensemble_1d.quantization.optimizer import ModelOptimizer
+    from ensemble_1d.reporting.report import Report
 
 Task = Literal["classification", "regression"]
 Floats32 = npt.NDArray[np.float32]
@@ -360,9 +361,57 @@ class BaseModel(BaseEstimator, ABC):
         """
         return Predictor(self.program()).export_onnx(path, X)
 
+    def report(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        path: "str | os.PathLike[str] | None" = "report.html",
+        *,
+        title: str | None = None,
+        budgets: Sequence[int] = (8192, 16384, 32768, 65536),
+        random_state: int = 0,
+    ) -> "Report":
+        """Write one HTML page that says how good the fitted model is, what it goes by, and what it takes in C.
+
+        Args:
+            X: Rows that the model was not fitted on, of shape (n_samples, n_features).
+            y: Their true labels or values of shape (n_samples,).
+            path: The file to write; None writes none.
+            title: The heading; None is one made from the model.
+            budgets: Bytes of flash for which the best form is looked for. Empty leaves out that search, which takes
+                most of the time.
+            random_state: Seed of all that is drawn.
+
+        Returns:
+            The report: it prints as a summary, and notebooks show the page.
+
+        Raises:
+            InvalidInputError: If X does not suit the model, or y holds a label that it does not know.
+            NotFittedError: If the model is not fitted.
+            ArtifactError: If the file cannot be written.
+
+        Example:
+            >>> from sklearn.datasets import load_iris
+            >>> from ensemble_1d import RandomForestModel
+            >>> X, y = load_iris(return_X_y=True)
+            >>> model = RandomForestModel(n_estimators=5, random_state=0).fit(X[::2], y[::2])
+            >>> model.report(X[1::2], y[1::2], path=None, budgets=()).html[:15]
+            '<!DOCTYPE html>'
+        """
+        from ensemble_1d.reporting.report import report_of  # noqa: PLC0415 -- who fits need not load it
+
+        report = report_of(self, X, y, title=title, budgets=budgets, random_state=random_state)
+        if path is not None:
+            report.save(path)
+        return report
+
     def _predict_rows(self, X: npt.ArrayLike) -> Floats64:
         """Return the backend's output for rows checked against the fit."""
         return self._predict_backend(self._checked_rows(X))
+
+    def _outputs(self, X: Floats32) -> dict[str, Floats64]:
+        """Return what the model says of checked rows, and what members it may have say, by name."""
+        return {"model": self._predict_backend(X)}
 
     def _checked_rows(self, X: npt.ArrayLike) -> Floats32:
         """Return X as C-contiguous float32 rows like those of the fit."""
