@@ -254,5 +254,3 @@ def _classes_of(model: Any, caller: str) -> npt.NDArray[Any]:
         remedy = "fit one with task='classification'; for regression, draw model.predict(X) against y"
         raise InvalidInputError(f"{caller} needs a classifier, and {model!r} has no classes; {remedy}")
     return np.asarray(classes)
-
-

@@ -124,7 +124,7 @@ def calibration(subject: Subject) -> Markup:
     curves = {name: reliability(subject.truth, subject.outputs[name], subject.classes) for name in names}
 
     def draw(ax: Any) -> None:
-        draw_reliability(ax, curves)
+        draw_reliability(ax, tuple(curves.items()))
         ax.get_legend().remove()  # The table beside it says more, and names of any length fit there.
         ax.set(title="", xlim=(-0.03, 1.08), ylim=(-0.03, 1.08))  # Room for the largest point.
 
