@@ -29,6 +29,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
     """Write `content` to `path`, through a temporary file beside it that then takes its place.
 
+    A device or a pipe, such as /dev/null or /dev/stdout, is written to and stays what it is.
+
     Args:
         path: Where to write; the folder must exist.
         content: The content.
@@ -42,6 +44,9 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
     target = Path(path)
     temporary = None
     try:
+        if target.exists() and not (target.is_file() or target.is_dir()):
+            target.write_bytes(content)
+            return target
         # A link keeps pointing at its target, and the new file keeps the mode that open() would give.
         target = target.resolve()
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")

@@ -173,3 +173,18 @@ def test_a_refused_temporary_file_is_named(tmp_path, monkeypatch):
     with pytest.raises(ArtifactError, match="Permission denied; give a file in an existing folder you may write to"):
         write_text(tmp_path / "m.h", "x")
     assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_is_written_to_and_stays_one(tmp_path):
+    """What is no file has its content written to it: nothing takes the place of a device."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert write_text(path, "content") == path
+        assert os.read(handle, 100) == b"content"
+    finally:
+        os.close(handle)
+    assert stat.S_ISFIFO(path.stat().st_mode)
+    assert names(tmp_path) == ["pipe"]

@@ -34,11 +34,13 @@ class Artifact:
         program: The program.
         layout: The layout of its trees in C that a budget was spent on, or None.
         producer: The package that wrote it, with its version.
+        version: Version of the format that was read; what is written has the newest.
     """
 
     program: Program
     layout: str | None = None
     producer: str = f"ensemble-1d {ensemble_1d.__version__}"
+    version: int = FORMAT_VERSION
 
 
 def artifact_bytes(artifact: Artifact) -> bytes:
@@ -108,7 +110,7 @@ def _artifact_of(data: bytes) -> Artifact:
     )
     check(isinstance(producer, str), f"its producer is {shown(producer)}, and no string")
     program = decode_program(given["program"], tensors_of(table, data, begin))
-    return Artifact(program=program, layout=layout, producer=producer)
+    return Artifact(program=program, layout=layout, producer=producer, version=given["version"])
 
 
 def _keys(described: dict[str, Any]) -> set[str]:
