@@ -182,6 +182,11 @@ def raising(error):
     [
         (InvalidInputError("a\n b"), 1, "a b"),
         (MissingBackendError("needs x"), 3, "needs x"),
+        (
+            ModuleNotFoundError("No module named 'numpy'", name="numpy"),
+            3,
+            "numpy is not installed. Install what is missing with: pip install ensemble-1d",
+        ),
         (MemoryError(), 1, "there is not enough memory; give fewer rows, or a smaller model"),
         (KeyError("x"), 4, "unexpected KeyError: 'x'; this is a fault of ensemble-1d: --debug shows where"),
         (KeyboardInterrupt(), 130, "interrupted; nothing was left half-written"),

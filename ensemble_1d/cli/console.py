@@ -79,7 +79,7 @@ class Console:
         try:
             self._out.flush()
             rest = memoryview(content.encode() if isinstance(content, str) else content)
-            while rest:  # With PYTHONUNBUFFERED one call writes what a pipe takes at once.
+            while rest:  # Unbuffered, a call may write a part alone, and only the next says that the reader has gone.
                 rest = rest[binary.write(rest) :]
             binary.flush()
         except BrokenPipeError:

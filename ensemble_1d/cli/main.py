@@ -61,6 +61,9 @@ def _answered(argv: Sequence[str] | None) -> int:
         code = _failed(error, MISSING_PACKAGE, arguments)
     except EnsembleError as error:
         code = _failed(error, BAD_INPUT, arguments)
+    except ModuleNotFoundError as error:
+        said = f"{error.name} is not installed. Install what is missing with: pip install ensemble-1d"
+        code = _failed(error, MISSING_PACKAGE, arguments, said)
     except MemoryError as error:
         code = _failed(error, BAD_INPUT, arguments, "there is not enough memory; give fewer rows, or a smaller model")
     except Exception as error:

@@ -13,7 +13,7 @@ exit codes:
   0    done
   1    input, model or file at fault: one line says what, and what to do
   2    command line at fault
-  3    optional package missing: the line holds the pip command
+  3    package missing: the line holds the pip command
   4    fault of ensemble-1d itself; --debug shows where
   130  interrupted (Ctrl-C)
   141  the reader of standard output has gone
