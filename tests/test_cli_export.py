@@ -11,6 +11,7 @@ from ensemble_1d import Budget, load
 from ensemble_1d._compiler import find_compiler
 from ensemble_1d.errors import CompilerError
 from ensemble_1d.export.verification import CVerification
+from ensemble_1d.reporting.report import report_of
 
 pytest.importorskip("pandas")
 
@@ -198,14 +199,13 @@ def test_labels_that_the_model_does_not_know(folder, tmp_path):
 
 def test_report(folder, tmp_path):
     """The page is that of the library."""
-    reporting = pytest.importorskip("ensemble_1d.reporting.report")
     out = tmp_path / "report.html"
     command = ["report", folder / "m.e1d", folder / "data.csv", "--target", "kind", "--budgets", "none", "--out"]
     told = run(*command, out, "--json").json
     assert (told["n_rows"], told["bytes"]) == (120, out.stat().st_size)
     page = out.read_text(encoding="utf-8")
     data = sample("words")
-    expected = reporting.report_of(load(folder / "m.e1d"), np.asarray(data.X, np.float32), data.y, budgets=())
+    expected = report_of(load(folder / "m.e1d"), np.asarray(data.X, np.float32), data.y, budgets=())
     assert page == expected.html
     assert (told["title"], told["summary"]) == (expected.title, expected.summary)
     assert page.lower().startswith("<!doctype html>")

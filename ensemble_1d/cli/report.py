@@ -1,12 +1,12 @@
 """`ensemble-1d report`: one HTML page on how good a model is and what it takes."""
 
 import argparse
-from importlib import import_module
 
 from ensemble_1d.cli.columns import dropped_columns, rows_for
 from ensemble_1d.cli.console import Console
 from ensemble_1d.cli.files import check_output, deliver, saved_model
 from ensemble_1d.cli.tables import Table
+from ensemble_1d.reporting.report import report_of
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
@@ -21,7 +21,6 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     table = Table(arguments.data)
     dropped = dropped_columns(table, arguments.drop)
     rows, y = rows_for(saved.predictor.program, table, dropped=dropped, target=arguments.target, note=console.note)
-    report_of = import_module("ensemble_1d.reporting.report").report_of
     report = report_of(
         saved.predictor, rows, y, title=arguments.title, budgets=arguments.budgets, random_state=arguments.seed
     )
