@@ -24,7 +24,7 @@ endif
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two targets must not install into one environment at once
 .PHONY: help quickstart test test-slow test-targets check check-format check-lint check-types check-imports \
-	check-security bench bench-edge notebooks format clean
+	check-security bench bench-edge notebooks docs format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -79,12 +79,16 @@ bench-edge: $(DEV) ## Measure our C beside that of other exporters, on emulated 
 notebooks: $(DEV) ## Run the notebooks of the examples, and store what they print
 	$(RUN) examples/execute_notebooks.py
 
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(DEV) ## Build the documentation into site/; a warning is an error
+	$(RUN) -m mkdocs build --strict --quiet
+
 format: $(DEV) ## Format the code and apply the safe fixes of the linter
 	$(RUN) -m ruff check --fix-only .
 	$(RUN) -m ruff format .
 
 clean: ## Remove caches, reports and build products; the environment stays
-	rm -rf build dist htmlcov coverage.xml .coverage .coverage.* quickstart-output
+	rm -rf build dist site htmlcov coverage.xml .coverage .coverage.* quickstart-output
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name '.venv*' -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
