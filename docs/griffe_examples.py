@@ -9,7 +9,7 @@ import griffe
 class ExampleSections(griffe.Extension):
     """Names the section as Griffe does before it is parsed."""
 
-    def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
+    def on_object(self, *, obj: griffe.Object, **_others: Any) -> None:
         """Rename the section in one docstring."""
         if obj.docstring is not None:
             obj.docstring.value = re.sub(r"^( *)Example:$", r"\1Examples:", obj.docstring.value, flags=re.MULTILINE)

@@ -45,6 +45,16 @@ class Budget:
             raise InvalidInputError(f"Budget.target={self.target!r} is unknown; use one of {TARGETS}")
 
     def holds(self, *, flash: int, ram: int, instructions: int) -> bool:
-        """Return whether a model of this size is within all limits."""
+        """Return whether a model of this size is within all limits.
+
+        Args:
+            flash: Its bytes of code and tables.
+            ram: Its bytes of input codes and stack.
+            instructions: Its instructions in the worst case.
+
+        Example:
+            >>> Budget(flash=8192).holds(flash=8000, ram=900, instructions=12_000)
+            True
+        """
         pairs = ((self.flash, flash), (self.ram, ram), (self.instructions, instructions))
         return all(limit is None or size <= limit for limit, size in pairs)

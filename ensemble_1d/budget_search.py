@@ -49,6 +49,16 @@ class ParetoPoint:
         instructions: Instructions of the longest answer, by the instruction model.
         score: Accuracy or R2 on held-out rows, less what the float model would expect to lose on rows between them.
         fits: Whether the budget holds it.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> from ensemble_1d import Budget, RandomForestModel
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = RandomForestModel(n_estimators=10, random_state=0).fit(X, y)
+        >>> table = model.quantize("int8", X, y, budget=Budget(flash=1000)).pareto()
+        >>> point = table.points[0]  # the smallest form
+        >>> point.fits, point.flash <= 1000, point.members
+        (True, True, ())
     """
 
     members: tuple[str, ...]
@@ -73,6 +83,15 @@ class ParetoTable:
         budget: The budget.
         n_tried: How many forms were tried.
         score_name: What the score is called.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> from ensemble_1d import Budget, RandomForestModel
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = RandomForestModel(n_estimators=10, random_state=0).fit(X, y)
+        >>> table = model.quantize("int8", X, y, budget=Budget(flash=1000)).pareto()
+        >>> table.points[table.chosen].fits, table.n_tried > 10
+        (True, True)
     """
 
     points: tuple[ParetoPoint, ...]

@@ -102,6 +102,8 @@ class Ensemble(CallbackSupport, NamedModelsEstimator, BaseModel):
         >>> ensemble = Ensemble([RandomForestModel(n_estimators=10), XGBoostModel(n_estimators=10)], random_state=0)
         >>> ensemble.fit(X, y).predict(X[:2])
         array([0, 0])
+        >>> len(ensemble.leaderboard()) == len(ensemble.evaluate(X, y))
+        True
         >>> ensemble.quantize("int8", X).report.agreement > 0.98
         True
     """

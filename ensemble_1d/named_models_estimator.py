@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 
 
 class NamedModelsEstimator(BaseEstimator):
-    """An estimator whose `models` are parameters too: `name` is a model and `name__parameter` one of its parameters."""
+    """An estimator whose `models` are parameters too: `name` is a model and `name__parameter` one of its parameters.
+
+    Example:
+        >>> from ensemble_1d import Ensemble, RandomForestModel, XGBoostModel
+        >>> ensemble = Ensemble([RandomForestModel(), XGBoostModel()])
+        >>> ensemble.set_params(xgboost__max_depth=3, cv=10).get_params()["xgboost__max_depth"]
+        3
+        >>> ensemble.set_params(xgboost="drop").models[1]
+        ('xgboost', 'drop')
+    """
 
     models: "Sequence[Any] | None"
     task: "Task"

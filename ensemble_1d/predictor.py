@@ -51,8 +51,13 @@ class Predictor(ProgramExports):
         >>> from ensemble_1d import Predictor, RandomForestModel
         >>> X, y = load_iris(return_X_y=True)
         >>> predictor = Predictor(RandomForestModel(n_estimators=5, random_state=0).fit(X, y).program())
-        >>> predictor.quantize("int8", X).predict(X[:2])
-        array([0, 0])
+        >>> small = predictor.quantize("int8", X)
+        >>> small.predict(X[:2]), small.predict_proba(X[:1])
+        (array([0, 0]), array([[1., 0., 0.]]))
+        >>> small.run_codes(small.quantize_input(X[:1]))  # what the C functions take and return
+        array([[32768,     0,     0]], dtype=int32)
+        >>> small.measure(X, y).agreement, predictor.optimize(X, y).optimization.n_samples
+        (1.0, 30)
     """
 
     _native: "NativeProgram | None" = None
@@ -244,6 +249,15 @@ class Predictor(ProgramExports):
 
         Raises:
             InvalidInputError: If there was no budget.
+
+        Example:
+            >>> from sklearn.datasets import load_iris
+            >>> from ensemble_1d import Budget, RandomForestModel
+            >>> X, y = load_iris(return_X_y=True)
+            >>> model = RandomForestModel(n_estimators=10, random_state=0).fit(X, y)
+            >>> table = model.quantize("int8", X, y, budget=Budget(flash=1000)).pareto()
+            >>> table.points[table.chosen].flash <= 1000
+            True
         """
         if self._pareto is None:
             raise InvalidInputError("there is nothing to choose from; quantize(..., budget=Budget(...)) makes a table")
@@ -336,6 +350,17 @@ class Predictor(ProgramExports):
 
         Raises:
             ArtifactError: If the file cannot be written, or the program is beyond the limits of the format.
+
+        Example:
+            >>> from pathlib import Path
+            >>> from tempfile import TemporaryDirectory
+            >>> from sklearn.datasets import load_iris
+            >>> from ensemble_1d import RandomForestModel, load
+            >>> X, y = load_iris(return_X_y=True)
+            >>> small = RandomForestModel(n_estimators=5, random_state=0).fit(X, y).quantize("int8", X)
+            >>> with TemporaryDirectory() as folder:
+            ...     load(small.save(Path(folder, "iris.e1d"))).predict(X[:2])
+            array([0, 0])
         """
         from ensemble_1d.storage.artifact import Artifact, write_artifact
 

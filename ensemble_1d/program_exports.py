@@ -27,6 +27,21 @@ class ProgramExports:
     Attributes:
         program: The program.
         layout: The layout that `c_source` uses unless told otherwise, or None for "size".
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from sklearn.datasets import load_iris
+        >>> from ensemble_1d import RandomForestModel
+        >>> X, y = load_iris(return_X_y=True)
+        >>> small = RandomForestModel(n_estimators=5, random_state=0).fit(X, y).quantize("int8", X)
+        >>> small.c_source("iris").splitlines()[0]
+        '/* iris.h: classification of 4 features, integers only. Written by ensemble-1d.'
+        >>> with TemporaryDirectory() as folder:
+        ...     small.export_c(Path(folder, "iris.h"), "iris", layout="balanced").name
+        'iris.h'
+        >>> small.verify_c(X).n_different
+        0
     """
 
     program: Program

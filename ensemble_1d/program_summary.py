@@ -42,6 +42,15 @@ class NodeSummary:
         kind: Its class.
         size: What there is of it, in words.
         n_bytes: Bytes of its arrays and of those below it.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> from ensemble_1d import RandomForestModel
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = RandomForestModel(n_estimators=5, max_depth=3, random_state=0).fit(X, y)
+        >>> summary = model.quantize("int8", X).summary()
+        >>> [(node.depth, node.kind) for node in summary.nodes]
+        [(0, 'Chain'), (1, 'Quantize'), (1, 'IntegerTreeTable'), (1, 'Requantize'), (1, 'Dequantize')]
     """
 
     depth: int
@@ -69,6 +78,15 @@ class ProgramSummary:
         accepts_missing: Whether NaN is a legal feature value.
         n_bytes: Bytes of all arrays in memory.
         nodes: All nodes, parents first.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> from ensemble_1d import RandomForestModel
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = RandomForestModel(n_estimators=5, max_depth=3, random_state=0).fit(X, y)
+        >>> summary = model.quantize("int8", X).summary()
+        >>> summary.arithmetic, summary.classes, summary.accepts_missing
+        ('integer', (0, 1, 2), False)
     """
 
     task: Literal["classification", "regression"]

@@ -35,6 +35,15 @@ class CVerification:
         first_different: The first such row, or None.
         compiler: The command that compiled the header.
         flags: Its options.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> from ensemble_1d import RandomForestModel
+        >>> X, y = load_iris(return_X_y=True)
+        >>> small = RandomForestModel(n_estimators=5, random_state=0).fit(X, y).quantize("int8", X)
+        >>> compared = small.verify_c(X)
+        >>> compared.n_rows, compared.n_different
+        (150, 0)
     """
 
     n_rows: int

@@ -50,6 +50,14 @@ class Chain:
 
     Attributes:
         steps: At least one node.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_1d.ir import Affine, Chain, Link
+        >>> from ensemble_1d.runtime import evaluate
+        >>> scaled = Affine(offset=np.array([1], np.float32), scale=np.array([0.5], np.float32))
+        >>> evaluate(Chain(steps=(scaled, Link(kind="sigmoid"))), np.array([[1]], np.float32))
+        array([[0.5, 0.5]])
     """
 
     steps: "tuple[Node, ...]"
@@ -65,6 +73,13 @@ class Select:
 
     Attributes:
         column: Of shape (n_outputs,), int32.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_1d.ir import Select
+        >>> from ensemble_1d.runtime import evaluate
+        >>> evaluate(Select(column=np.array([2, 0], np.int32)), np.array([[10, 11, 12]], np.float32))
+        array([[12., 10.]], dtype=float32)
     """
 
     column: npt.NDArray[np.int32]
@@ -82,6 +97,14 @@ class Concat:
     Attributes:
         members: At least one node.
         names: What the members are called, for reports; one for each, or none at all.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_1d.ir import Concat, Select
+        >>> from ensemble_1d.runtime import evaluate
+        >>> first, last = (Select(column=np.array([column], np.int32)) for column in (0, 2))
+        >>> evaluate(Concat(members=(last, first)), np.array([[10, 11, 12]], np.float32))
+        array([[12., 10.]], dtype=float32)
     """
 
     members: "tuple[Node, ...]"

@@ -38,6 +38,20 @@ class TreeTable:
         bias: What the outputs start at, of shape (n_outputs,), dtype of `value`.
         comparison: "le" or "lt".
         average: Whether the sum is divided by the number of trees.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_1d.ir import TreeTable
+        >>> from ensemble_1d.runtime import evaluate
+        >>> stump = TreeTable(
+        ...     feature=np.array([0], np.int32), threshold=np.array([2.5]), left=np.array([-1], np.int32),
+        ...     right=np.array([-2], np.int32), default_left=np.array([True]), value=np.array([[1.0], [7.0]]),
+        ...     root=np.array([0], np.int32), output=np.array([0], np.int32), bias=np.zeros(1),
+        ...     comparison="le", average=True,
+        ... )
+        >>> evaluate(stump, np.array([[2.5], [2.6]], np.float32))
+        array([[1.],
+               [7.]])
     """
 
     feature: npt.NDArray[np.int32]
@@ -86,6 +100,15 @@ class Dense:
         weight: Of shape (n_outputs, n_inputs), float32, finite.
         bias: Of shape (n_outputs,), float32, finite.
         activation: "identity" or "relu".
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_1d.ir import Dense
+        >>> from ensemble_1d.runtime import evaluate
+        >>> layer = Dense(weight=np.array([[1, -2]], np.float32), bias=np.array([1], np.float32), activation="relu")
+        >>> evaluate(layer, np.array([[3, 1], [0, 1]], np.float32))
+        array([[2.],
+               [0.]])
     """
 
     weight: npt.NDArray[np.float32]
@@ -108,6 +131,14 @@ class Affine:
     Attributes:
         offset: Of shape (n_features,), float32, finite.
         scale: Of shape (n_features,), float32, finite.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_1d.ir import Affine
+        >>> from ensemble_1d.runtime import evaluate
+        >>> scaled = Affine(offset=np.array([10], np.float32), scale=np.array([0.5], np.float32))
+        >>> evaluate(scaled, np.array([[14]], np.float32))
+        array([[2.]], dtype=float32)
     """
 
     offset: npt.NDArray[np.float32]
@@ -127,6 +158,13 @@ class Log:
     Attributes:
         floor: Smallest probability told from zero, in (0, 1].
         scale: A positive factor: the reciprocal of a temperature.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_1d.ir import Log
+        >>> from ensemble_1d.runtime import evaluate
+        >>> evaluate(Log(floor=0.01), np.array([[0.0, 1.0]])).round(3)
+        array([[-4.605,  0.   ]])
     """
 
     floor: float
@@ -148,6 +186,13 @@ class Link:
     Attributes:
         kind: "softmax" of n scores; "sigmoid" of one score, giving two columns; "complement" of one probability p,
             giving 1 - p and p.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_1d.ir import Link
+        >>> from ensemble_1d.runtime import evaluate
+        >>> evaluate(Link(kind="complement"), np.array([[0.25]]))
+        array([[0.75, 0.25]])
     """
 
     kind: LinkKind
@@ -173,6 +218,15 @@ class Combine:
         rule: "mean" is the weighted mean of the outputs. "vote" gives each class the weight of the members whose
             largest output it is (the first one, where several are equal).
         names: What the members are called, for reports; one for each, or none at all.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_1d.ir import Combine, Select
+        >>> from ensemble_1d.runtime import evaluate
+        >>> pairs = tuple(Select(column=np.array(columns, np.int32)) for columns in ([0, 1], [2, 3]))
+        >>> mean = Combine(members=pairs, weights=np.array([0.75, 0.25]), rule="mean")
+        >>> evaluate(mean, np.array([[1, 0, 0, 1]], np.float32))
+        array([[0.75, 0.25]])
     """
 
     members: "tuple[Node, ...]"

@@ -41,6 +41,18 @@ class Quantize:
         strict: Whether a rank column counts x >= t ("lt") instead of x > t ("le"), of shape (n_columns,), bool.
         missing: Whether NaN has a code of its own; then no column is narrow.
         narrow: Whether a column's codes are 0..255, of shape (n_columns,), bool.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_1d.ir import Quantize
+        >>> from ensemble_1d.runtime import evaluate
+        >>> inputs = Quantize(
+        ...     n_features=1, feature=np.array([0], np.int32), offset=np.array([0], np.float32),
+        ...     scale=np.array([65534], np.float32), start=np.array([0, 0], np.int32),
+        ...     thresholds=np.empty(0, np.float32), strict=np.array([False]), missing=False, narrow=np.array([False]),
+        ... )
+        >>> evaluate(inputs, np.array([[-1], [0.5], [2]], np.float32)).tolist()
+        [[-32767], [0], [32767]]
     """
 
     n_features: int
@@ -120,6 +132,18 @@ class IntegerTreeTable:
         root: First node, or `~leaf`, of each tree, of shape (n_trees,), signed.
         output: First output column of each tree, of shape (n_trees,).
         n_outputs: Number of output columns.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_1d.ir import IntegerTreeTable
+        >>> from ensemble_1d.runtime import evaluate
+        >>> stump = IntegerTreeTable(
+        ...     column=np.array([0], np.uint8), cut=np.array([100], np.int16), left=np.array([-1], np.int8),
+        ...     right=np.array([-2], np.int8), default_left=np.empty(0, np.bool_), value=np.array([[1], [7]], np.int8),
+        ...     root=np.array([0], np.int8), output=np.array([0], np.uint8), n_outputs=1,
+        ... )
+        >>> evaluate(stump, np.array([[100], [101]], np.int16)).tolist()
+        [[1], [7]]
     """
 
     column: npt.NDArray[np.integer[Any]]
@@ -159,6 +183,14 @@ class IntegerDense:
     Attributes:
         weight: Of shape (n_outputs, n_inputs), int8 or int16.
         bias: Of shape (n_outputs,), int32.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_1d.ir import IntegerDense
+        >>> from ensemble_1d.runtime import evaluate
+        >>> layer = IntegerDense(weight=np.array([[1, -2]], np.int8), bias=np.array([5], np.int32))
+        >>> evaluate(layer, np.array([[3, 1]], np.int64)).tolist()
+        [[6]]
     """
 
     weight: npt.NDArray[np.int8 | np.int16]
@@ -185,6 +217,17 @@ class Requantize:
         offset: Of shape (n_columns,), int32.
         low: Smallest result.
         high: Largest result.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_1d.ir import Requantize
+        >>> from ensemble_1d.runtime import evaluate
+        >>> halved = Requantize(
+        ...     shift_in=np.array([0], np.uint8), multiplier=np.array([1], np.int32), shift_out=np.array([1], np.uint8),
+        ...     offset=np.array([0], np.int32), low=0, high=127,
+        ... )
+        >>> evaluate(halved, np.array([[-9], [9], [999]], np.int64)).tolist()
+        [[0], [5], [127]]
     """
 
     shift_in: npt.NDArray[np.uint8]
@@ -218,6 +261,13 @@ class IntegerLink:
 
     Attributes:
         kind: "softmax", "sigmoid" or "complement".
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_1d.ir import IntegerLink
+        >>> from ensemble_1d.runtime import evaluate
+        >>> evaluate(IntegerLink(kind="complement"), np.array([[8192]], np.int64)).tolist()
+        [[24576, 8192]]
     """
 
     kind: LinkKind
@@ -233,6 +283,13 @@ class IntegerLog:
 
     Attributes:
         floor: Smallest probability told from zero, in Q15: 1 to 32768.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_1d.ir import IntegerLog
+        >>> from ensemble_1d.runtime import evaluate
+        >>> evaluate(IntegerLog(floor=1), np.array([[32768, 16384, 0]], np.int64)).tolist()
+        [[0, -4096, -61440]]
     """
 
     floor: int
@@ -254,6 +311,15 @@ class IntegerCombine:
         rule: "mean", or "vote": each class gets the weights of the members whose largest output it is (the first one,
             where several are equal).
         names: What the members are called, for reports; one for each, or none at all.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_1d.ir import IntegerCombine, Select
+        >>> from ensemble_1d.runtime import evaluate
+        >>> members = tuple(Select(column=np.array([column], np.int32)) for column in (0, 1))
+        >>> mean = IntegerCombine(members=members, weights=np.array([24576, 8192], np.int32), rule="mean")
+        >>> evaluate(mean, np.array([[32768, 0]], np.int64)).tolist()
+        [[24576]]
     """
 
     members: "tuple[Node, ...]"
@@ -278,6 +344,13 @@ class Dequantize:
 
     Attributes:
         fraction_bits: 15 for probabilities; for regression what the target's range allows, from -62 to 62.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_1d.ir import Dequantize
+        >>> from ensemble_1d.runtime import evaluate
+        >>> evaluate(Dequantize(fraction_bits=15), np.array([[8192]], np.int64))
+        array([[0.25]])
     """
 
     fraction_bits: int

@@ -129,6 +129,15 @@ class Program:
 
         Raises:
             InvalidProgramError: If this is a float program.
+
+        Example:
+            >>> from sklearn.datasets import load_iris
+            >>> from ensemble_1d import RandomForestModel
+            >>> X, y = load_iris(return_X_y=True)
+            >>> small = RandomForestModel(n_estimators=5, random_state=0).fit(X, y).quantize("int8", X)
+            >>> quantizer, body, scale = small.program.integer_parts()
+            >>> quantizer.n_columns, len(body.steps), scale.fraction_bits
+            (4, 2, 15)
         """
         steps = self.root.steps if isinstance(self.root, Chain) else ()
         if len(steps) >= 3:

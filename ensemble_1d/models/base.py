@@ -58,6 +58,27 @@ class BaseModel(BaseEstimator, ABC):
         classes_: Labels of shape (n_classes,), sorted; classification only.
         n_features_in_: Width of the input.
         feature_names_in_: Names of the features, where X had string names.
+        task: "classification" or "regression".
+        default_name: What an Ensemble calls a member of this class that has no name.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from sklearn.datasets import load_iris
+        >>> from ensemble_1d import BaseModel, RandomForestModel
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = RandomForestModel(n_estimators=5, random_state=0).fit(X, y)
+        >>> isinstance(model, BaseModel), model.predict(X[:1]), model.predict_proba(X).shape, model.score(X, y) > 0.95
+        (True, array([0]), (150, 3), True)
+        >>> sorted(model.evaluate(X, y))
+        ['accuracy', 'f1', 'log_loss', 'precision', 'recall', 'roc_auc']
+        >>> model.program().task, model.optimize(X, y).program.task, model.quantize("int8", X).program.is_integer
+        ('classification', 'classification', True)
+        >>> model.compile(n_jobs=1).predict(X[:2])
+        array([0, 0])
+        >>> with TemporaryDirectory() as folder:
+        ...     model.save(Path(folder, "iris.e1d")).name, model.export_onnx(Path(folder, "iris.onnx"), X).name
+        ('iris.e1d', 'iris.onnx')
     """
 
     task: Task

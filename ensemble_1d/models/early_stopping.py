@@ -25,6 +25,14 @@ class EarlyStoppingModel(BaseModel):
     Attributes:
         best_iteration_: Number of rounds kept.
         n_iter_: Number of rounds run.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> from ensemble_1d import XGBoostModel
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = XGBoostModel(n_estimators=50, early_stopping=True, n_iter_no_change=3, random_state=0)
+        >>> model.fit(X[::2], y[::2], X_val=X[1::2], y_val=y[1::2]).best_iteration_ < 50
+        True
     """
 
     early_stopping: bool

@@ -116,6 +116,15 @@ class PyTorchModel(EarlyStoppingModel):
 
         Raises:
             InvalidInputError: As `fit` does; then no model is fitted.
+
+        Example:
+            >>> from sklearn.datasets import load_iris
+            >>> from ensemble_1d import PyTorchModel
+            >>> X, y = load_iris(return_X_y=True)
+            >>> models = [PyTorchModel(max_epochs=20, random_state=seed) for seed in (0, 1)]
+            >>> PyTorchModel.fit_together(models, [{"X": X[::2], "y": y[::2]}, {"X": X[1::2], "y": y[1::2]}])
+            >>> [model.n_iter_ for model in models]
+            [20, 20]
         """
         torch = require("torch", extra="torch", caller="PyTorchModel.fit")
         with ExitStack() as undo:

@@ -28,7 +28,18 @@ _lock = threading.Lock()
 
 
 class SlowPredictionWarning(UserWarning):
-    """A compiled predictor found no C compiler that works: NumPy gives the same answers, later."""
+    """A compiled predictor found no C compiler that works: NumPy gives the same answers, later.
+
+    Example:
+        >>> import warnings
+        >>> from sklearn.datasets import load_iris
+        >>> from ensemble_1d import RandomForestModel, SlowPredictionWarning
+        >>> model = RandomForestModel(n_estimators=5, random_state=0).fit(*load_iris(return_X_y=True))
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("error", SlowPredictionWarning)  # better no answer than a slow one
+        ...     model.compile(n_jobs=1).predict([[5.1, 3.5, 1.4, 0.2]])
+        array([0])
+    """
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,6 +22,11 @@ class TreeSizes:
         n_splits: Splits of all trees.
         n_thresholds: Distinct thresholds: counted once for each feature and comparison, whatever table they stand in.
         n_leaves: Distinct leaves, counted once for each table.
+
+    Example:
+        >>> sizes = TreeSizes(n_trees=10, n_splits=80, n_thresholds=60, n_leaves=12)
+        >>> TreeSizes(n_trees=10, n_splits=70, n_thresholds=60, n_leaves=12).is_smaller_than(sizes)
+        True
     """
 
     n_trees: int
@@ -30,7 +35,11 @@ class TreeSizes:
     n_leaves: int
 
     def is_smaller_than(self, other: "TreeSizes") -> bool:
-        """Return whether there are fewer trees or splits, or as many of both and fewer thresholds or leaves."""
+        """Return whether there are fewer trees or splits, or as many of both and fewer thresholds or leaves.
+
+        Args:
+            other: The sizes to compare with.
+        """
         if (self.n_trees, self.n_splits) == (other.n_trees, other.n_splits):
             return self.n_thresholds < other.n_thresholds or self.n_leaves < other.n_leaves
         return self.n_trees <= other.n_trees and self.n_splits <= other.n_splits
@@ -66,6 +75,11 @@ class Measurement:
         sizes: Its sizes.
         score: Accuracy, or R2, on the held-out rows.
         regret: What it gives up, by the original's own expectation, on rows mixed from neighbours.
+
+    Example:
+        >>> sizes = TreeSizes(n_trees=10, n_splits=80, n_thresholds=60, n_leaves=12)
+        >>> Measurement(sizes=sizes, score=0.96, regret=0.001).sizes.n_splits
+        80
     """
 
     sizes: TreeSizes
@@ -82,6 +96,16 @@ class OptimizationStep:
         before: The program it was tried on.
         after: What it made of it.
         accepted: Whether the program goes on with it.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> from ensemble_1d import RandomForestModel
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = RandomForestModel(n_estimators=10, random_state=0).fit(X[::2], y[::2])
+        >>> result = model.optimize(X[::2], y[::2], X_val=X[1::2], y_val=y[1::2]).optimization
+        >>> first = result.steps[0]
+        >>> first.after.sizes.is_smaller_than(first.before.sizes)
+        True
     """
 
     name: str
@@ -104,6 +128,17 @@ class OptimizationResult:
             original's values", with what the original answers.
         n_samples: Held-out rows that the scores were measured on.
         max_accuracy_drop: How far the score was allowed to fall.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> from ensemble_1d import RandomForestModel
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = RandomForestModel(n_estimators=10, random_state=0).fit(X[::2], y[::2])
+        >>> result = model.optimize(X[::2], y[::2], X_val=X[1::2], y_val=y[1::2]).optimization
+        >>> result.score_name, result.n_samples
+        ('accuracy', 75)
+        >>> result.after.sizes.n_splits < result.before.sizes.n_splits
+        True
     """
 
     program: Program
