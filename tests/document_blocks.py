@@ -51,7 +51,7 @@ class Block:
 
     def __str__(self) -> str:
         """Return where it stands."""
-        return f"{self.page.relative_to(ROOT)}:{self.line}"
+        return f"{self.page.name}:{self.line}"
 
 
 def blocks_of(page: Path) -> list[Block]:
@@ -93,10 +93,12 @@ def run_blocks(blocks: list[Block], folder: Path) -> None:
                 _compare(block, _python(block, names))
             elif block.language == "bash":
                 _compare(block, _finished(block, ["bash", "-euo", "pipefail", "-c", block.text], environment))
-            else:
+            elif block.language == "c":
                 warnings = ["-std=c99", "-Wall", "-Wextra", "-Werror"]
                 command = ["cc", *warnings, "-I.", "-fsyntax-only", "-x", "c", "-"]
                 _finished(block, command, environment, read=block.text)
+            else:
+                raise AssertionError(f"{block} holds {block.language!r}: mark it as not run, with the reason")
 
 
 def _python(block: Block, names: dict[str, Any]) -> str:
@@ -126,7 +128,7 @@ def _compare(block: Block, printed: str) -> None:
 
 def _environment(programs: Path) -> dict[str, str]:
     """Return an environment whose PATH begins with the commands of this package and this Python."""
-    programs.mkdir()
+    programs.mkdir(exist_ok=True)
     for name, arguments in {"ensemble-1d": "-m ensemble_1d ", "python": "", "python3": ""}.items():
         program = programs / name
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments}"$@"\n', encoding="utf-8")
