@@ -2,8 +2,8 @@
 
 A block of `python` shares its names with the others of its page; `bash` runs with `ensemble-1d` and `python` on the
 PATH; `c` is compiled with warnings as errors. A block with a title is written to the file of that name instead. A block
-of `text` right after one that runs is what that one prints, with ... for what may differ. A block of anything else, or
-one that cannot run, has `<!-- not run: the reason -->` on the line above.
+of `text` right after one that runs is what that one prints, with ... for what may differ and any white space. A block
+of anything else, or one that cannot run, has `<!-- not run: the reason -->` on the line above.
 """
 
 import contextlib
@@ -122,7 +122,8 @@ def _finished(block: Block, command: list[str], environment: dict[str, str], *, 
 def _compare(block: Block, printed: str) -> None:
     """Hold the page to what its block printed."""
     if block.output is not None:
-        same = doctest.OutputChecker().check_output(block.output, printed, doctest.ELLIPSIS)
+        rules = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+        same = doctest.OutputChecker().check_output(block.output, printed, rules)
         assert same, f"{block} shows\n{block.output}\nand printed\n{printed}"
 
 
