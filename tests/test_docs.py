@@ -11,8 +11,8 @@ from document_blocks import ROOT, blocks_of, is_known, run_blocks
 
 DOCS = ROOT / "docs"
 PAGES = [path for path in (ROOT / "README.md", *sorted(DOCS.rglob("*.md"))) if path.exists()]
-SLOW = {"docs/howto/cluster.md"}
-"""Pages that start processes, which takes them more than a few seconds."""
+SLOW = {"docs/howto/cluster.md", "docs/tutorial.md"}
+"""Pages that start processes or search for budgets, which takes them more than a few seconds."""
 NOT_RUN = {
     "README.md": 3,
     "docs/benchmarks.md": 1,
