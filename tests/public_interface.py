@@ -51,7 +51,7 @@ def public_members(cls: griffe.Class) -> dict[str, griffe.Object]:
 @cache
 def top_names() -> dict[str, griffe.Object]:
     """Return the public classes and functions by their path: those of `__all__`, and the plots."""
-    plots = [name for name in package()["plotting"].functions if not name.startswith("_")]
+    plots = [name for name in package()["plotting"].functions if name.startswith("plot_")]
     names = [*sorted(set(ensemble_1d.__all__) - {"__version__"}), *(f"plotting.{name}" for name in plots)]
     found = [target(f"ensemble_1d.{name}") for name in names]
     return {each.path: each for each in found if each is not None}
