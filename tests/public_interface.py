@@ -36,7 +36,7 @@ def named_in(annotation: griffe.Expr | str | None) -> Iterator[griffe.Object]:
             found = target(part.canonical_path) if isinstance(part, griffe.ExprName) else None
             if isinstance(found, griffe.Attribute):
                 yield from named_in(found.value)
-            elif found is not None:
+            elif found is not None and "._" not in found.path:  # What stands in a private module is no one's business.
                 yield found
 
 
