@@ -102,6 +102,15 @@ def test_navigation_has_every_page():
     assert sorted(listed) == sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
 
 
+def test_every_table_has_a_page():
+    """Each committed table of a benchmark is included by a page of its name."""
+    tables = sorted((ROOT / "benchmarks").rglob("bench_*.md"))
+    assert tables
+    for table in tables:
+        included = f'--8<-- "{name_of(table)}"\n'
+        assert (DOCS / "benchmarks" / table.name).read_text(encoding="utf-8") == included
+
+
 def test_site_is_built_and_fetches_nothing(tmp_path):
     """The site is built without a warning, and no page loads a script, a style, a font or an image from elsewhere."""
     pytest.importorskip("mkdocs")
