@@ -135,4 +135,4 @@ def _environment(programs: Path) -> dict[str, str]:
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments}"$@"\n', encoding="utf-8")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": path}
+    return os.environ | {"COLUMNS": "80", "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": path}
