@@ -24,7 +24,7 @@ endif
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two targets must not install into one environment at once
 .PHONY: help quickstart test test-slow test-targets check check-format check-lint check-types check-imports \
-	check-security bench bench-edge notebooks docs format clean
+	check-security docs dist test-wheel test-oldest audit bench bench-edge notebooks format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -65,6 +65,23 @@ check-imports: $(DEV)
 
 check-security: $(DEV)
 	$(RUN) -m bandit -q -c pyproject.toml -r ensemble_1d
+
+dist: $(DEV) ## Build the wheel and the sdist into dist, and check what an index would
+	rm -rf dist
+	$(VENV)/bin/hatch build
+	$(RUN) -m twine check --strict dist/*
+
+# The wheel is built first unless one is named: make test-wheel WHEEL=dist/ensemble_1d-0.1.0-py3-none-any.whl
+test-wheel test-oldest: $(if $(WHEEL),,dist)
+
+test-wheel: $(DEV) ## Test the wheel in clean environments: each extra alone, every Python found
+	$(RUN) tests/wheel_environments.py $(or $(WHEEL),dist/*.whl)
+
+test-oldest: $(DEV) ## Test the wheel with the oldest versions that it allows
+	$(RUN) tests/wheel_environments.py --oldest $(or $(WHEEL),dist/*.whl)
+
+audit: $(DEV) ## Ask for known vulnerabilities of what users are given; fails too where the service is out of reach
+	$(RUN) tests/vulnerability_audit.py
 
 bench: $(DEV) ## Run every benchmark and print its table
 	@for script in benchmarks/bench_*.py; do \

@@ -94,6 +94,7 @@ def test_unknown_names_are_refused(binary):
 @pytest.mark.parametrize("options", [{}, {"passthrough": True}, {"refit": "average"}, {"combine": "soft"}], ids=str)
 def test_programs_know_the_columns(data, options, tmp_path):
     """Program, integers and C take rows with all features, and the members in them their own."""
+    pytest.importorskip("torch")
     X, y = sample(data).X.astype(np.float32), sample(data).y
     task = "regression" if data == "regression" else "classification"
     members = [("trees", forest(task=task)), ("net", network(task=task, max_epochs=10))]
