@@ -20,7 +20,7 @@ pytest.importorskip("twine")
 ROOT = Path(__file__).parents[1]
 VERSION = ensemble_1d.__version__
 NAME = f"ensemble_1d-{VERSION}"
-KINDS = {".py", ".h", ".c", ".typed"}
+KINDS = {".py", ".h", ".c", ".css", ".typed"}
 """The kinds of files that the package is made of; a new one is added here when the package is meant to hold it."""
 
 pytestmark = pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="a checkout or an sdist is built from")
