@@ -84,9 +84,10 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
         "ensemble_1d/py.typed",
         "ensemble_1d/export/c99_kernels.h",
         "ensemble_1d/native/kernels.h",
+        "ensemble_1d/reporting/page.css",
     } <= expected.keys()
     names = {name.removeprefix(f"{NAME}.dist-info/") for name in about}
-    assert names - {"entry_points.txt"} == {"METADATA", "WHEEL", "RECORD", "licenses/LICENSE"}
+    assert names == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
     assert found[f"{NAME}.dist-info/licenses/LICENSE"] == (ROOT / "LICENSE").read_bytes()
 
 
@@ -104,7 +105,6 @@ def test_metadata_say_what_pyproject_says(wheel):
     assert without_extra == {re.split(r"[>=]", each)[0] for each in project["dependencies"]}
 
 
-@pytest.mark.skipif("scripts" not in (ROOT / "pyproject.toml").read_text(encoding="utf-8"), reason="no command line")
 def test_wheel_installs_the_command_line(wheel):
     """The console script is `ensemble-1d`."""
     with zipfile.ZipFile(wheel) as archive:
@@ -140,7 +140,8 @@ def test_sdist_holds_what_is_needed_to_build_and_to_test(sources):
     """Sources, tests, documentation and examples; none of what is ignored, and no benchmarks."""
     top = {path.name for path in sources.iterdir()}
     folders = {"ensemble_1d", "tests", "docs", "examples"}
-    files = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "constraints.txt", "test_package.py", "setup.py"}
+    about = {"README.md", "LICENSE", "CHANGELOG.md"}
+    files = about | {"pyproject.toml", "constraints.txt", "mkdocs.yml", "test_package.py", "setup.py"}
     assert top - {"PKG-INFO", ".gitignore"} == folders | files
     found = {path.relative_to(sources).as_posix() for path in sources.rglob("*") if path.is_file()}
     assert {"tests/test_distribution.py", "docs/format.md", "examples/quickstart.py", "tests/golden/make.py"} <= found
