@@ -107,6 +107,7 @@ def test_notebooks_are_small_and_tell_nothing_of_a_machine(path):
     assert str(EXAMPLES.parent) not in shown
 
 
+@pytest.mark.skipif(not (EXAMPLES.parent / "benchmarks").exists(), reason="some links lead into a checkout")
 @every_notebook
 def test_links_between_examples_lead_somewhere(path):
     """Every relative link is a file."""
