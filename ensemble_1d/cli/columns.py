@@ -204,7 +204,7 @@ def check_target(y: npt.NDArray[Any], name: str, where: str, task: Task) -> None
 
 def rows_for(
     program: Program, table: Table, *, dropped: Sequence[str], target: str | None, note: Callable[[str], None]
-) -> tuple[Floats32, npt.NDArray[Any] | None]:
+) -> tuple[Floats32, Any]:
     """Return the rows of a table as a program takes them: its features by name, in its order.
 
     Args:
