@@ -9,6 +9,7 @@ of anything else, or one that cannot run, has `<!-- not run: the reason -->` on 
 import contextlib
 import doctest
 import io
+import itertools
 import os
 import re
 import stat
@@ -99,6 +100,30 @@ def run_blocks(blocks: list[Block], folder: Path) -> None:
                 _finished(block, command, environment, read=block.text)
             else:
                 raise AssertionError(f"{block} holds {block.language!r}: mark it as not run, with the reason")
+
+
+def extras_of(page: Path) -> tuple[str, ...]:
+    """Return the extras that the first installation on a page asks for."""
+    found = re.search(r'pip install "ensemble-1d\[([\w,-]+)\]"', page.read_text(encoding="utf-8"))
+    assert found, f"{page} installs nothing"
+    return tuple(found[1].split(","))
+
+
+def script_of(page: Path) -> str:
+    """Return a page as one shell script: what its reader types, without the blocks that are not run.
+
+    Blocks of Python share their names only where no other block stands between them.
+    """
+    parts = ["set -euo pipefail\n"]
+    blocks = [block for block in blocks_of(page) if block.reason is None]
+    for kind, group in itertools.groupby(blocks, key=lambda block: block.title or block.language):
+        text = "".join(block.text for block in group)
+        if kind == "bash":
+            parts.append(text)
+        elif kind == "python" or kind not in _RUN:
+            reader = "python -" if kind == "python" else f"cat > '{kind}'"
+            parts.append(f"{reader} <<'END OF BLOCK'\n{text}END OF BLOCK\n")
+    return "".join(parts)
 
 
 def _python(block: Block, names: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import numpy as np
+from document_blocks import blocks_of
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -21,12 +22,12 @@ def text_of(name):
 @cache
 def definitions_of(name):
     """Return what the blocks of a page define."""
-    blocks = re.findall(r"^```python\n(.*?)^```$", text_of(name), re.MULTILINE | re.DOTALL)
+    blocks = [block for block in blocks_of(DOCS / f"{name}.md") if block.language == "python" and block.reason is None]
     assert blocks
     found = {}
     with TemporaryDirectory() as folder, chdir(folder):
         for block in blocks:
-            exec(compile(block, f"{name}.md", "exec"), found)  # noqa: S102 -- our own page
+            exec(compile(block.text, str(block), "exec"), found)  # noqa: S102 -- our own page
     return SimpleNamespace(**{key: value for key, value in found.items() if not key.startswith("__")})
 
 

@@ -1,9 +1,10 @@
 """What runs the pages would notice: blocks that fail, print something else, or are neither run nor marked."""
 
 import shutil
+import subprocess
 
 import pytest
-from document_blocks import blocks_of, is_known, run_blocks
+from document_blocks import blocks_of, extras_of, is_known, run_blocks, script_of
 
 FENCE = "```"
 
@@ -80,3 +81,20 @@ def test_marks_and_strangers(page, tmp_path):
     page(marked)
     with pytest.raises(AssertionError, match="'toml': mark it"):
         run_blocks(found[2:], tmp_path / "empty")
+
+
+def test_a_page_becomes_what_its_reader_types(tmp_path):
+    """Files are written, Python shares its names, and what is not run is left out; the shell stops at a failure."""
+    page = tmp_path / "page.md"
+    page.write_text(
+        'Install: `pip install "ensemble-1d[cli,viz]"`.\n\n'
+        "<!-- not run: a reason -->\n```bash\nfalse\n```\n\n"
+        '```text title="a.txt"\nfrom the page\n```\n\n```c\nint x;\n```\n\n```bash\ncat a.txt\n```\n\n'
+        "```python\nx = 6\n```\n\n```python\nprint(x * 7)\n```\n\n```text\n42\n```\n",
+        encoding="utf-8",
+    )
+    assert extras_of(page) == ("cli", "viz")
+    command, script = [shutil.which("bash"), "-c"], script_of(page)
+    done = subprocess.run([*command, script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "from the page\n42\n"
+    assert subprocess.run([*command, script + "false\ntrue\n"], cwd=tmp_path, check=False).returncode == 1

@@ -1,9 +1,10 @@
 """Install the built wheel into clean environments, one for each way to install it, and test it there.
 
 `python tests/wheel_environments.py dist/*.whl` tests the versions of constraints.txt: without an extra, with each extra
-alone and with `all-cpu`; and, for every other Python that is found, without one and with all but PyTorch's. What pip
-chooses by itself today is tested in one more. `--oldest` tests the oldest versions that the metadata allow instead, and
-runs a part of the fast tests on them.
+alone and with `all-cpu`; and, for every other Python that is found, without one and with all but PyTorch's. One more
+has what pip chooses by itself today, and one the extras that the tutorial installs: all that it types is run there
+from an empty folder. `--oldest` tests the oldest versions that the metadata allow instead, and runs a part of the fast
+tests on them.
 
 Each environment starts empty; nothing of the checkout can be imported in it. `xgboost` alone is resolved and not
 installed: it is the module of `xgboost-cpu` with 350 MB of CUDA. PyTorch is installed where an index holds a build of
@@ -22,9 +23,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from document_blocks import extras_of, script_of
 from wheel_metadata import oldest_versions, read_metadata, read_pins, read_requirements
 
 ROOT = Path(__file__).parents[1]
+TUTORIAL = ROOT / "docs" / "tutorial.md"
 MODULES = {
     "xgboost-cpu": {"xgboost"},
     "torch": {"torch"},
@@ -77,10 +80,12 @@ class Environment:
     pins: str = "tested"
     """Whose versions: those of constraints.txt ("tested"), the "oldest", or those that pip chooses ("newest")."""
     runs_tests: bool = False
+    runs_tutorial: bool = False
 
     def __str__(self) -> str:
         """Name the environment."""
-        return f"Python {self.python.version}, {self.pins} versions, {','.join(self.extras) or 'no extra'}"
+        extras = ",".join(self.extras) or "no extra"
+        return f"Python {self.python.version}, {self.pins} versions, {extras}" + ", tutorial" * self.runs_tutorial
 
 
 def find_interpreters() -> list[Interpreter]:
@@ -108,7 +113,8 @@ def plan(interpreters: list[Interpreter], *, with_torch: bool) -> list[Environme
     """Return the environments for the tested and the newest versions, those that take longest first."""
     here, *others = interpreters
     extras = [extra for extra in MODULES if with_torch or extra not in {"torch", "all-cpu"}]
-    environments = [Environment(here, (extra,)) for extra in reversed(extras)]
+    environments = [Environment(here, extras_of(TUTORIAL), runs_tutorial=True)]
+    environments += [Environment(here, (extra,)) for extra in reversed(extras)]
     environments += [Environment(other, WITHOUT_TORCH) for other in others]
     environments += [Environment(each) for each in interpreters]
     return [*environments, Environment(here, WITHOUT_TORCH, "newest")]
@@ -143,6 +149,9 @@ def test(environment: Environment, wheel: Path, constraints: dict[str, Path | No
             shutil.copy(ROOT / "pyproject.toml", scratch)
             commands.append(pip_install(python, *TEST_TOOLS, constraints=pinned))
             commands.append(pytest_command(python))
+        if environment.runs_tutorial:
+            activate = f'export PATH="{folder / "bin"}:$PATH"\n'
+            commands.append(["bash", "-c", activate + script_of(TUTORIAL)])
         for command in commands:
             # Names of tests are relative to the folder that pytest runs in.
             place = scratch if "pytest" in command[:3] else empty
