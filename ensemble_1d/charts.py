@@ -34,12 +34,13 @@ def draw_weights(ax: "Axes", names: Sequence[str], weights: Floats64) -> None:
     ax.set(xlabel="Weight", ylabel="Member", title="Member weights")
 
 
-def draw_pareto(ax: "Axes", table: ParetoTable) -> None:
+def draw_pareto(ax: "Axes", table: ParetoTable, budgets: Sequence[int] = ()) -> None:
     """Draw score against flash of the forms that a budget was spent on, the chosen one filled.
 
     Args:
         ax: Where to draw.
         table: The forms.
+        budgets: Bytes of flash beside those of the table's own budget, each drawn as a line.
     """
     for layout in sorted({point.layout for point in table.points}):
         points = [point for point in table.points if point.layout == layout]
@@ -49,7 +50,14 @@ def draw_pareto(ax: "Axes", table: ParetoTable) -> None:
     ax.scatter([chosen.flash], [chosen.score], color=f"C{LAYOUTS.index(chosen.layout)}", label="chosen")
     if table.budget.flash is not None:
         ax.axvline(table.budget.flash, linestyle="--", color="0.5", label="budget")
-    ax.set(xscale="log", xlabel="Flash (bytes)", ylabel=f"{table.score_name.capitalize()} less regret")
+    for flash in budgets:
+        ax.axvline(flash, linestyle="--", color="0.5", linewidth=0.8)
+    ax.set(xscale="log", xlabel="Flash (KB)", ylabel=f"{table.score_name.capitalize()} less regret")
+    # Powers of two, at most eight: in a narrow range the ticks of a logarithmic scale would collide.
+    low, high = (int(each) for each in (np.floor(np.log2(ax.get_xlim()[0])), np.ceil(np.log2(ax.get_xlim()[1]))))
+    ticks = 2.0 ** np.arange(low, high + 1, (high - low) // 8 + 1)
+    ax.set_xticks(ticks, labels=[f"{tick / 1024:g}" for tick in ticks])
+    ax.set_xticks([], minor=True)
     ax.set_title(f"{table.n_tried} forms for {table.budget.target}")
     ax.legend()
 

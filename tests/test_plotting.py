@@ -443,6 +443,10 @@ def test_a_budget_is_drawn_with_every_form(multiclass):
     found = predictor.quantize("int8", multiclass.X, multiclass.y, budget=Budget(flash=1000))
     table = found.pareto()
     ax = plot_pareto(found)
+    ticks = [float(label.get_text()) for label in ax.get_xticklabels()]
+    assert 2 <= len(ticks) <= 9
+    assert np.allclose(1024 * np.array(ticks), ax.get_xticks())
+    assert not ax.get_xticks(minor=True).size  # they would collide
     *rings, chosen = (collection.get_offsets().tolist() for collection in ax.collections)
     points = [[point.flash, point.score] for point in table.points]
     assert sorted(point for ring in rings for point in ring) == sorted(points)

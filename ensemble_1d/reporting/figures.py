@@ -114,17 +114,10 @@ def draw_forms(ax: "Axes", forms: "Sequence[Form]", scores: Sequence[str]) -> No
 
 def draw_budgets(ax: "Axes", table: "ParetoTable", budgets: Sequence[int]) -> None:
     """Draw score against flash of the forms that no other beats, and a line for each budget."""
-    draw_pareto(ax, table)
-    for flash in budgets:
-        ax.axvline(flash, color=_COLORS["muted"], linestyle="--", linewidth=0.8)
+    draw_pareto(ax, table, budgets)
     handles, labels = ax.get_legend_handles_labels()
     ax.legend(handles, [{"chosen": "the best of all"}.get(label, label) for label in labels])
-    low, high = np.floor(np.log2(ax.get_xlim()[0])), np.ceil(np.log2(ax.get_xlim()[1]))
-    step = max(1, int(high - low) // 7 + 1)
-    ticks = 2 ** np.arange(low + (-low % step), high, step)
-    ax.set_xticks(ticks, labels=[f"{tick / 1024:g}" for tick in ticks])
-    ax.set_xticks([], minor=True)
-    ax.set(xlabel="Flash (KB)", title="")
+    ax.set(title="")
 
 
 def _svg(name: str, label: str, draw: Callable[["Axes"], None], bars: Sequence[str]) -> Markup:
