@@ -216,8 +216,8 @@ def test_members_that_do_not_fit_are_left_out():
     """A small budget keeps some members of three, named in the table; labels and the fit on rows are not needed."""
     X, _, y, _ = cancer()
     members = [
-        ("forest", forest(n_estimators=10, max_depth=4, random_state=0)),
-        ("boosting", boosting(n_estimators=10, random_state=0)),
+        ("forest", forest(n_estimators=5, max_depth=4, random_state=0)),
+        ("boosting", boosting(n_estimators=5, random_state=0)),
         ("network", network(hidden_layer_sizes=(4,), random_state=0)),
     ]
     ensemble = Ensemble(members, combine="soft", random_state=0).fit(X, y)

@@ -54,7 +54,7 @@ def beside_a_network(table, n_features=1):
 # ---------------------------------------------------------------- calibration rows
 
 
-@examples(250)
+@examples(120)
 @given(data=st.data())
 def test_calibration_rows_take_the_same_way_through_every_tree(data):
     """Ties, duplicates, constants, extremes, single rows, both comparisons, and networks that share the features."""
@@ -246,12 +246,12 @@ def test_a_scale_of_codes_is_a_requantization(first, step):
     assert found[codes < scale.ends(np.zeros(1, np.int64))[0] - 1].max(initial=0) == 0
 
 
-@examples(100)
+@examples(50)
 @given(seed=SEEDS, make=st.sampled_from([FloatScale.of, CodeScale.of]))
 def test_every_split_lies_in_one_column_and_keeps_its_gap(seed, make):
     """What goes left has a code up to the cut, and what goes right one above it."""
     rng = np.random.default_rng(seed)
-    n = int(rng.integers(1, 400))
+    n = int(rng.integers(1, 200))
     low = np.sort(rng.uniform(-30_000, 30_000, n)).astype(np.float32)
     high = low + rng.choice([3.0, 30.0, 3000.0], n).astype(np.float32)
     threshold = (low + (high - low) * rng.uniform(0.2, 0.8, n)).astype(np.float32)
