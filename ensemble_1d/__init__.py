@@ -3,7 +3,7 @@
 Names load on first use (PEP 562): `import ensemble_1d` itself imports nothing outside the standard library.
 """
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 # A literal instead of `typing.TYPE_CHECKING`: type checkers know the name, and the typing module stays unloaded.
 TYPE_CHECKING = False

@@ -97,7 +97,7 @@ def plot_pareto(predictor: Predictor, *, ax: "Axes | None" = None) -> "Axes":
         >>> X, y = load_iris(return_X_y=True)
         >>> model = RandomForestModel(n_estimators=10, random_state=0).fit(X, y)
         >>> plot_pareto(model.quantize("int8", X, y, budget=Budget(flash=1000))).get_xlabel()
-        'Flash (bytes)'
+        'Flash (KB)'
     """
     pyplot = _pyplot("plot_pareto")
     if not isinstance(predictor, Predictor):
