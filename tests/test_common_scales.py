@@ -63,10 +63,13 @@ def test_a_center_far_from_zero_leaves_room_in_32_bits(center, bits):
 
 
 def test_a_constant_has_a_scale():
-    """Zero has 53 fraction bits; any other constant as many as 20 bits below it, or 32 bits, allow."""
+    """Zero has 53 fraction bits; any other constant as many as 32 bits allow, with room for 16 bits beside it."""
     assert scale_of(layer([[0.0]], [0.0])) == (math.floor(math.log2(32767 / 2 * 2.0**40)), 0.0)
     assert scale_of(constants([1.0], 0.0, np.float64)) == (30, 1.0)
     assert scale_of(layer([[0.0]], [1024.0])) == (20, 1024.0)
+    largest = 2**31 - 1 - 2 * 32767
+    assert scale_of(constants([largest / 2**10], 0.0, np.float64))[0] == 10
+    assert scale_of(constants([(largest + 1) / 2**10], 0.0, np.float64))[0] == 9
 
 
 def test_trees_may_reach_further_than_the_calibration_rows_did():

@@ -158,6 +158,14 @@ def test_bounds_of_trees_add_the_extremes_of_each_tree():
     assert (low.tolist(), high.tolist()) == ([7], [14])
 
 
+@pytest.mark.parametrize("rule", ["mean", "vote"])
+def test_bounds_of_a_combination_are_tight(rule):
+    """A member that is alone keeps its bounds to the last step; votes are probabilities."""
+    node = IntegerCombine(members=(requantize(2, low=-3, high=7),), weights=np.array([32768], np.int32), rule=rule)
+    low, high = output_bounds(node, np.full(2, -32768), np.full(2, 32767))
+    assert (low.tolist(), high.tolist()) == (([-3, -3], [7, 7]) if rule == "mean" else ([0, 0], [32768, 32768]))
+
+
 # ---------------------------------------------------------------- the proof holds
 
 

@@ -65,3 +65,10 @@ def test_apportion_of_rows_and_of_equal_remainders():
     """Each row has the total; equal remainders favour the lower index, rounding noise or not."""
     assert apportion(np.array([[0.5, 0.5], [0.1 + 0.2, 0.7]]), 255).tolist() == [[128, 127], [77, 178]]
     assert apportion(np.array([0.1 + 0.2, 0.3, 0.4]), 5).tolist() == [2, 1, 2]
+
+
+def test_apportion_of_many_equal_shares_favours_the_first():
+    """As many as the total has left over get one more, in order, however many there are."""
+    found = apportion(np.ones((2, 1000)), 1300)
+    assert found.dtype == np.int64
+    assert found.tolist() == [[2] * 300 + [1] * 700] * 2

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from integer_strategies import code_rows, float_rows, integer_programs, quantizer
-from oracle import codes_row, float_row, integer_row, logarithm, tree_row
-from small_nodes import constants, stump
+from oracle import codes_row, float_row, integer_row, logarithm, share, tree_row
+from small_nodes import constants, integer_dense, integer_trees, requantize, stump
 from strategies import INF, NAN, SEEDS, examples, inputs, programs, tree_tables
 
 from ensemble_1d import runtime
@@ -227,6 +227,30 @@ def test_input_codes_saturate_and_do_not_decrease(narrow, ends):
     assert (np.diff(codes.astype(int)) >= 0).all()
 
 
+@pytest.mark.parametrize(
+    "node",
+    [
+        integer_dense([[3, -2]], [1]),
+        integer_trees([(0, 5)]),
+        requantize(2),
+        IntegerLink(kind="softmax"),
+        IntegerLog(floor=1),
+        IntegerCombine(members=(requantize(2),), weights=np.array([ONE], np.int32), rule="mean"),
+        IntegerCombine(members=(requantize(2),), weights=np.array([ONE], np.int32), rule="vote"),
+    ],
+    ids=lambda node: type(node).__name__,
+)
+def test_integer_nodes_give_integers_of_64_bits(node):
+    """No sum passes through a float, whatever comes next."""
+    assert evaluate(node, np.array([[1, 2]], np.int16)).dtype == np.int64
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "complement"])
+def test_links_of_one_column_give_integers_of_64_bits(kind):
+    """Both columns of the result."""
+    assert evaluate(IntegerLink(kind=kind), np.array([[1]], np.int16)).dtype == np.int64
+
+
 def test_run_codes_refuses_a_float_program():
     """Only an integer program takes codes."""
     program = Program(n_features=1, task="regression", root=stump(0.0, "lt"))
@@ -253,6 +277,15 @@ def test_normalise_is_close_to_the_quotient(total, part):
     found = int(normalise(np.array([part]), np.array([total]))[0])
     assert abs(found - part * ONE / total) <= 2.5
     assert 0 <= found <= ONE
+
+
+def test_normalise_takes_every_step_of_its_definition():
+    """Totals of every number of bits: what is dropped, the reciprocal, and where a half is rounded up."""
+    totals = sorted({min(max(2**k + d, ONE), 2**31 - 1) for k in range(15, 32) for d in (-1, 0, 1, 2 ** max(k - 3, 0))})
+    for total in totals:
+        parts = np.unique(np.linspace(0, ONE, 200).astype(np.int64))
+        found = normalise(parts, np.full_like(parts, total))
+        assert found.tolist() == [share(part, total) for part in parts.tolist()]
 
 
 @examples(100)

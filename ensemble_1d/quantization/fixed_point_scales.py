@@ -125,11 +125,9 @@ def apportion(shares: Reals, total: int) -> Integers:
         >>> apportion(np.array([1 / 3, 1 / 3, 1 / 3]), 16)
         array([6, 5, 5])
     """
-    shares = np.asarray(shares, np.float64)
     exact = shares / shares.sum(axis=-1, keepdims=True) * total
-    # A share such as 0.1 + 0.2 counts as 0.3: without it, rounding errors and not remainders would break ties.
-    floor = np.floor(exact + 1e-9)
-    missing = (total - floor.sum(axis=-1, keepdims=True)).astype(np.int64)
-    order = np.argsort(-np.round(exact - floor, 9), axis=-1, kind="stable")
-    rank = np.argsort(order, axis=-1, kind="stable")
-    return np.asarray(floor.astype(np.int64) + (rank < missing))
+    floor = np.floor(exact)
+    # A share such as 0.1 + 0.2 counts as 0.3: without rounding, errors and not remainders would break ties.
+    order = np.argsort(-np.round(exact - floor, 9), kind="stable")
+    missing = total - floor.sum(axis=-1, keepdims=True)
+    return np.asarray(floor.astype(np.int64) + (np.argsort(order) < missing))
