@@ -78,14 +78,14 @@ def test_offsets_saturate_below_30_bits():
 # ---------------------------------------------------------------- columns that share their shifts
 
 
-@pytest.mark.parametrize(("scale", "shifts"), [(2.0, {1}), (2.001, {0, 1})])
+@pytest.mark.parametrize(("scale", "shifts"), [(1.0, [3, 3]), (1.001, [3, 0])])
 def test_the_first_shift_is_shared_up_to_four_steps_of_the_result(scale, shifts):
     """A column of few bits then loses 4 steps of the result at most, and no more."""
-    scores = scores_of([0, -7], [2**18 - 1, 7], scale)
-    (node,) = rescale(scores, np.ones(2), np.zeros(2), 0, 2**20, is_common=True).steps
-    assert set(node.shift_in.tolist()) == shifts
-    (node,) = rescale(scores, np.ones(2), np.zeros(2), 0, 2**20).steps
-    assert node.shift_in.tolist() == [1, 0]
+    scores, target = scores_of([0, -7], [2**20 - 1, 7], scale), np.full(2, 0.5)
+    (node,) = rescale(scores, target, np.zeros(2), 0, 2**20, is_common=True).steps
+    assert node.shift_in.tolist() == shifts
+    (node,) = rescale(scores, target, np.zeros(2), 0, 2**20).steps
+    assert node.shift_in.tolist() == [3, 0]
 
 
 @pytest.mark.parametrize(("scale", "shifts"), [(2.0, [12, 12]), (2.001, [11, 25])])

@@ -88,6 +88,28 @@ def test_one_step_below_32_bits_is_accepted():
     integer_regression(integer_trees([(0, 65535)] * 32768))
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "reach"),
+    [
+        (-(2**30), 2**30 - 1, INT32_MAX),
+        (5, INT32_MAX, INT32_MAX),
+        (-INT32_MAX, -5, INT32_MAX),
+        (-(2**30), 2**30, 2**31),
+        (5, 2**31, 2**31),
+        (-(2**31), -5, 2**31),
+    ],
+)
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid"])
+def test_scores_of_a_link_differ_by_31_bits_at_most(kind, low, high, reach):
+    """From each other in a softmax, and from zero in a sigmoid, which takes their magnitude."""
+    node, low, high = IntegerLink(kind=kind), np.array([low, low]), np.array([high, high])
+    if reach > INT32_MAX:
+        with refuses(f"IntegerLink could reach {reach}, beyond 32 bits"):
+            output_bounds(node, low, high)
+    else:
+        assert output_bounds(node, low, high)[1].tolist() == [32768, 32768]
+
+
 def test_complement_takes_a_probability():
     """A score below 0 or above 32768 has no complement."""
     with refuses("complement gets -1..32768; it takes a Q15 probability, 0..32768"):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from integer_strategies import code_rows, float_rows, integer_programs, quantizer
 from oracle import codes_row, float_row, integer_row, logarithm, share, tree_row
-from small_nodes import constants, integer_dense, integer_trees, requantize, stump
+from small_nodes import constants, integer_dense, integer_regression, integer_trees, requantize, stump
 from strategies import INF, NAN, SEEDS, examples, inputs, programs, tree_tables
 
 from ensemble_1d import runtime
@@ -28,7 +28,7 @@ from ensemble_1d.ir import (
 )
 from ensemble_1d.ir.fixed_point import EXP2_TABLE, LOG2_TABLE
 from ensemble_1d.runtime import combine_outputs, evaluate, leaves_of_rows, run, run_codes
-from ensemble_1d.runtime_integer import exp2_negative, link, log2_probability, normalise, quantize
+from ensemble_1d.runtime_integer import affine_step, exp2_negative, link, log2_probability, normalise, quantize
 
 ONE = 2**15
 
@@ -214,6 +214,20 @@ def test_input_codes_equal_the_oracle(data):
     assert found.dtype == np.int16
     assert found.tolist() == [codes_row(node, row) for row in X]
     assert node.missing or found.min() >= -32767
+
+
+def test_a_code_counts_whole_steps():
+    """Rounded down, one on the step itself, 0 below the range and for what is no number, and the most beyond it."""
+    x, one = np.array([-1, 0, 0.5, 1, 1.5, 2, 99, INF, -INF, NAN], np.float32), np.float32(1)
+    found = affine_step(x, np.zeros(10, np.float32), np.full(10, one), np.float32(9))
+    assert found.dtype == np.int32
+    assert found.tolist() == [0, 0, 0, 1, 1, 2, 9, 9, 0, 0]
+
+
+def test_codes_are_of_float32_rows():
+    """A row in float64 counts as the nearest float32, as a device would get it: just below one is one."""
+    program = integer_regression(integer_dense([[1]], [0]))
+    assert run(program, np.array([[1 - 1e-12]])).item() == 1 - 32767
 
 
 @pytest.mark.parametrize(("narrow", "ends"), [(False, (-32767, 32767)), (True, (0, 255))])

@@ -62,7 +62,7 @@ def rescale(scores: Scores, target: Reals, offset: Reals, low: int, high: int, *
     """
     magnitude = np.maximum(np.abs(scores.bounds[0]), np.abs(scores.bounds[1]))
     beyond = float((magnitude * np.abs(scores.scale) * target).max()) / _PRODUCT_HIGH
-    coarser = min(max(0, math.ceil(math.log2(beyond))), high.bit_length() - 1) if beyond > 1 else 0
+    coarser = min(math.ceil(math.log2(beyond)), high.bit_length() - 1) if beyond > 1 else 0
     if not coarser:
         return _rescale_once(scores, target, offset, low, high, is_common=is_common)
     limits = low >> coarser, high >> coarser
