@@ -21,7 +21,6 @@ NOTICED = {1, 3, -24, 24, 36, 152, 255}
 """Exit statuses of mutmut for a failing test and for a time-out."""
 TITLES = {
     "survived": "Survivors",
-    "equivalent": "Survivors that compute the same",
     "message survived": "Survivors that change a message",
 }
 
@@ -85,7 +84,7 @@ def _changed_lines(original: ast.FunctionDef, mutant: ast.FunctionDef) -> tuple[
     texts = [ast.unparse(each).replace(each.name, "f", 1).splitlines() for each in (original, mutant)]
     lines = list(difflib.ndiff(*texts))
     removed, added = ([line[2:].strip() for line in lines if line[0] == sign] for sign in "-+")
-    return " ".join(removed), " ".join(added)
+    return " ".join(removed), " ".join(added) or f"without {' '.join(removed)}"
 
 
 def _is_message(original: ast.AST, mutant: ast.AST) -> bool:
@@ -169,15 +168,24 @@ def survivor_list(mutants: list[Mutant], equivalent: dict[tuple[str, str], str],
     return "\n".join(f"- {place}\n" + "\n".join(lines) for place, lines in found.items()) or "None."
 
 
+def reason_table(mutants: list[Mutant], equivalent: dict[tuple[str, str], str]) -> str:
+    """Return in Markdown how many mutants compute the same, by reason."""
+    found = Counter(equivalent[each.place, each.after] for each in mutants if _kind(each, equivalent) == "equivalent")
+    rows = ["| They compute the same because | mutants |", "| --- | ---: |"]
+    return "\n".join(rows + [f"| {why} | {n} |" for why, n in sorted(found.items(), key=lambda pair: -pair[1])])
+
+
 def main() -> int:
     """Print the tables; return 1 where a mutant was not run."""
     mutants, equivalent = read_mutants(MUTANTS), read_equivalent(EQUIVALENT)
     missed = sum(each.status is NOT_RUN for each in mutants)
     sys.stdout.write(f"{score_table(mutants, equivalent)}\n")
+    sys.stdout.write(f"\n{reason_table(mutants, equivalent)}\n")
     for title, kind in TITLES.items():
         sys.stdout.write(f"\n{title}:\n\n{survivor_list(mutants, equivalent, kind)}\n")
     found = {(each.place, each.after): each.status for each in mutants}
-    stale = [key for key in equivalent if found.get(key, 1) == 1]
+    modules = {each.module for each in mutants}
+    stale = [key for key in equivalent if found.get(key, 1) == 1 and any(key[0].startswith(f"{m}.") for m in modules)]
     for place, line in sorted(stale):
         sys.stderr.write(f"noticed by a test or gone, though listed as equivalent: {place}: {line}\n")
     if missed:

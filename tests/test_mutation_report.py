@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from mutation_report import EQUIVALENT, main, read_equivalent, read_mutants, score_table, survivor_list
+from mutation_report import EQUIVALENT, main, read_equivalent, read_mutants, reason_table, score_table, survivor_list
 
 ROOT = Path(__file__).parent.parent
 MUTATED = '''
@@ -74,6 +74,7 @@ def test_an_equivalent_mutant_leaves_the_score(folder):
     equivalent = {("ir.halves.half", "ensure(x >= 0, f'x is {x}')"): "zero has been refused before"}
     assert score_table(mutants, equivalent).splitlines()[-1] == "| all | 5 | 1 | 1 of 2 | 1 | 1 of 1 | 100.0 % |"
     assert survivor_list(mutants, equivalent, "survived") == "None."
+    assert reason_table(mutants, equivalent).splitlines()[-1] == "| zero has been refused before | 1 |"
 
 
 @pytest.mark.slow

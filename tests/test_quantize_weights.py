@@ -67,8 +67,10 @@ def test_apportion_of_rows_and_of_equal_remainders():
     assert apportion(np.array([0.1 + 0.2, 0.3, 0.4]), 5).tolist() == [2, 1, 2]
 
 
-def test_apportion_of_many_equal_shares_favours_the_first():
-    """As many as the total has left over get one more, in order, however many there are."""
-    found = apportion(np.ones((2, 1000)), 1300)
+def test_apportion_of_many_equal_remainders_favours_the_first():
+    """Of 400 shares of 1.5, the first 200 get one more after the 200 of 1.75: the total has no more left over."""
+    shares = np.tile([1.5, 1.25, 1.5, 1.75], (2, 200))
+    found = apportion(shares, 1200)
+    expected = 1 + (shares == 1.75) + ((shares == 1.5) & (np.cumsum(shares == 1.5, axis=1) <= 200))
     assert found.dtype == np.int64
-    assert found.tolist() == [[2] * 300 + [1] * 700] * 2
+    np.testing.assert_array_equal(found, expected)
