@@ -88,7 +88,7 @@ def _changed_lines(original: ast.FunctionDef, mutant: ast.FunctionDef) -> tuple[
 
 
 def _is_message(original: ast.AST, mutant: ast.AST) -> bool:
-    """Return whether two trees differ only within the message of `ensure` or the argument of a `raise`."""
+    """Return whether two trees differ only within the message of `ensure`, a `raise`, or a text of several words."""
     pairs = [(original, mutant)]
     while pairs:
         old, new = pairs.pop()
@@ -114,7 +114,7 @@ def _is_message(original: ast.AST, mutant: ast.AST) -> bool:
             for left, right in both:
                 if isinstance(left, ast.AST) and isinstance(right, ast.AST):
                     pairs.append((left, right))
-                elif left != right:
+                elif left != right and not (isinstance(left, str) and isinstance(right, str) and " " in left):
                     return False
     return True
 

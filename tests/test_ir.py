@@ -326,6 +326,8 @@ def test_limits_themselves_are_accepted():
     Quantize(**quantize(start=i32(0, 0, 0, 65534), thresholds=thresholds))
     narrow = {"narrow": np.array([False, False, True]), "start": i32(0, 0, 0, 255), "thresholds": f32(*range(255))}
     Quantize(**quantize(**narrow))
+    largest = np.finfo(np.float32).max
+    Quantize(**quantize(thresholds=f32(-largest, largest)))
     # Thresholds start anew in each column, and one column's may lie below the last of the one before.
     Quantize(**quantize(scale=f32(1, 0, 0), start=i32(0, 0, 2, 4), thresholds=f32(5, 6, 1, 2)))
 

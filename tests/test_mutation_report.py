@@ -33,6 +33,18 @@ def x_half__mutmut_3(x):
     ensure(x > 0, f"x is {x}")
     return x / 2
 
+def x_told__mutmut_orig():
+    rule = "give two or more"
+    return rule, "sum"
+
+def x_told__mutmut_1():
+    rule = "GIVE TWO OR MORE"
+    return rule, "sum"
+
+def x_told__mutmut_2():
+    rule = "give two or more"
+    return rule, "SUM"
+
 class Box:
     def xǁBoxǁfill__mutmut_orig(self):
         raise ValueError("full")
@@ -52,6 +64,7 @@ def folder(tmp_path):
     source = tmp_path / "ensemble_1d/ir/halves.py"
     source.write_text(MUTATED)
     statuses = {"x_half__mutmut_1": 0, "x_half__mutmut_2": 1, "x_half__mutmut_3": 37}
+    statuses |= {"x_told__mutmut_1": 1, "x_told__mutmut_2": 1}
     statuses |= {"xǁBoxǁfill__mutmut_1": 0, "xǁBoxǁfill__mutmut_2": -24}
     keys = {f"ensemble_1d.ir.halves.{name}": status for name, status in statuses.items()}
     source.with_suffix(".py.meta").write_text(json.dumps({"exit_code_by_key": keys}))
@@ -61,8 +74,8 @@ def folder(tmp_path):
 def test_each_mutant_counts_once(folder):
     """A condition counts towards the score, a message beside it, and what mypy refuses not at all."""
     mutants = read_mutants(folder)
-    assert [each.is_message for each in mutants] == [False, True, False, True, False]
-    assert score_table(mutants, {}).splitlines()[-1] == "| all | 5 | 1 | 1 of 2 | 0 | 1 of 2 | 50.0 % |"
+    assert [each.is_message for each in mutants] == [False, True, False, True, False, True, False]
+    assert score_table(mutants, {}).splitlines()[-1] == "| all | 7 | 1 | 2 of 3 | 0 | 2 of 3 | 66.7 % |"
     assert survivor_list(mutants, {}, "message survived") == (
         "- ir.halves.Box.fill\n  - `raise ValueError('full')` → `raise ValueError('FULL')`"
     )
@@ -72,7 +85,7 @@ def test_an_equivalent_mutant_leaves_the_score(folder):
     """It is known by its place and its changed line."""
     mutants = read_mutants(folder)
     equivalent = {("ir.halves.half", "ensure(x >= 0, f'x is {x}')"): "zero has been refused before"}
-    assert score_table(mutants, equivalent).splitlines()[-1] == "| all | 5 | 1 | 1 of 2 | 1 | 1 of 1 | 100.0 % |"
+    assert score_table(mutants, equivalent).splitlines()[-1] == "| all | 7 | 1 | 2 of 3 | 1 | 2 of 2 | 100.0 % |"
     assert survivor_list(mutants, equivalent, "survived") == "None."
     assert reason_table(mutants, equivalent).splitlines()[-1] == "| zero has been refused before | 1 |"
 

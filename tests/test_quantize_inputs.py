@@ -115,7 +115,7 @@ def test_infinite_thresholds_send_every_number_one_way(comparison):
 
 # ---------------------------------------------------------------- affine ranges
 
-NONE, FIRST_TWO = np.empty(0, np.int64), np.arange(2)
+NONE = np.empty(0, np.int64)
 
 
 def ranges(X, tables=(), network_features=NONE):
@@ -159,17 +159,29 @@ def test_a_range_starts_within_float32():
 @pytest.mark.parametrize("magnitude", [1e-3, 1e3])
 def test_a_tail_is_cut_off_where_it_stretches_the_range_of_a_network_16_times(ratio, is_heavy, magnitude):
     """The outermost 0.1 % on either side then saturate; for trees alone, every value counts."""
-    column = np.linspace(0, magnitude, 5001)
+    column = np.linspace(magnitude, 2 * magnitude, 5001)
     core = np.percentile(column.astype(np.float32).astype(np.float64), [0.1, 99.9])
     column[-1] = core[0] + ratio * (core[1] - core[0])
     X = np.column_stack([column, column, rows(*np.zeros(5001)).ravel(), np.linspace(0, 7, 5001)]).astype(np.float32)
-    full = X.min(axis=0).astype(float), X.max(axis=0).astype(float)
-    offset, width = ranges(X, (), FIRST_TWO[:1])
-    span = core[1] - core[0] if is_heavy else full[1][0]
-    low = core[0] if is_heavy else 0.0
-    np.testing.assert_allclose([offset[0], width[0]], [low - span, 3 * span], rtol=1e-3)
-    np.testing.assert_allclose([offset[1], width[1]], [-full[1][1] / 64, full[1][1] * 66 / 64], rtol=1e-5)
+    low, high = float(X[:, 1].min()), float(X[:, 1].max())
+    offset, width = ranges(X, (), np.array([0]))
+    start, end = core if is_heavy else (low, high)
+    np.testing.assert_allclose([offset[0], width[0]], [2 * start - end, 3 * (end - start)], rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose([offset[1], width[1]], [low - (high - low) / 64, (high - low) * 66 / 64], rtol=1e-5)
     np.testing.assert_allclose([offset[3], width[3]], [-7 / 64, 7 * 66 / 64], rtol=1e-5)
+
+
+def test_a_tail_of_exactly_16_times_is_kept():
+    """Only what stretches the range further than that is cut off."""
+    _, width = ranges(rows(*np.repeat([0.0, 1.0], 1000), 16.0), (), np.array([0]))
+    np.testing.assert_allclose(width, [48.0], rtol=1e-6)
+
+
+def test_codes_are_wide_unless_compact_ones_are_asked_for():
+    """A byte would be enough for this one split."""
+    X, use = rows(0, 1), TreeUse(forest([0.5], "le"), np.zeros(1, np.int64))
+    assert not choose_codes(X, [use], NONE).node.narrow.any()
+    assert choose_codes(X, [use], NONE, compact=True).node.narrow.all()
 
 
 def test_thresholds_in_a_tail_that_is_cut_off_do_not_stretch_the_range_again():
