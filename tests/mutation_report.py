@@ -181,7 +181,7 @@ def main() -> int:
     missed = sum(each.status is NOT_RUN for each in mutants)
     sys.stdout.write(f"{score_table(mutants, equivalent)}\n")
     sys.stdout.write(f"\n{reason_table(mutants, equivalent)}\n")
-    for title, kind in TITLES.items():
+    for kind, title in TITLES.items():
         sys.stdout.write(f"\n{title}:\n\n{survivor_list(mutants, equivalent, kind)}\n")
     found = {(each.place, each.after): each.status for each in mutants}
     modules = {each.module for each in mutants}

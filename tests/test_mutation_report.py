@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mutation_report
 import pytest
 from mutation_report import EQUIVALENT, main, read_equivalent, read_mutants, reason_table, score_table, survivor_list
 
@@ -88,6 +89,21 @@ def test_an_equivalent_mutant_leaves_the_score(folder):
     assert score_table(mutants, equivalent).splitlines()[-1] == "| all | 7 | 1 | 2 of 3 | 1 | 2 of 2 | 100.0 % |"
     assert survivor_list(mutants, equivalent, "survived") == "None."
     assert reason_table(mutants, equivalent).splitlines()[-1] == "| zero has been refused before | 1 |"
+
+
+def test_the_report_names_survivors_and_fails_where_a_mutant_was_not_run(folder, monkeypatch, capsys):
+    """Those that change a value stand apart from those that change a message."""
+    monkeypatch.setattr(mutation_report, "MUTANTS", folder)
+    assert main() == 0
+    values, messages = (
+        capsys.readouterr().out.partition("\nSurvivors:\n")[2].split("\nSurvivors that change a message:\n")
+    )
+    assert "ir.halves.half" in values
+    assert "ir.halves.Box.fill" in messages
+    meta = folder / "ensemble_1d/ir/halves.py.meta"
+    meta.write_text(meta.read_text().replace("-24", "null"))
+    assert main() == 1
+    assert "1 mutants have no result" in capsys.readouterr().err
 
 
 @pytest.mark.slow
