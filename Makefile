@@ -24,7 +24,7 @@ endif
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two targets must not install into one environment at once
 .PHONY: help quickstart test test-slow test-targets check check-format check-lint check-types check-imports \
-	check-security docs dist test-wheel test-oldest audit bench bench-edge notebooks format clean
+	check-security docs dist test-wheel test-oldest audit bench bench-edge notebooks mutants format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -34,10 +34,10 @@ quickstart: ## Install and run examples/quickstart.py; TORCH=0 leaves PyTorch ou
 	$(RUN) examples/quickstart.py $(QUICKSTART_ARGUMENTS)
 
 # Each worker runs on its own core: threads inside one would only wait for each other.
-test test-slow test-targets: export OMP_NUM_THREADS ?= 1
-test test-slow test-targets: export OMP_WAIT_POLICY ?= passive
-test test-slow test-targets: export OPENBLAS_NUM_THREADS ?= 1
-test test-slow test-targets: export MKL_NUM_THREADS ?= 1
+test test-slow test-targets mutants: export OMP_NUM_THREADS ?= 1
+test test-slow test-targets mutants: export OMP_WAIT_POLICY ?= passive
+test test-slow test-targets mutants: export OPENBLAS_NUM_THREADS ?= 1
+test test-slow test-targets mutants: export MKL_NUM_THREADS ?= 1
 
 test: $(DEV) ## Run the fast tests; at least 90 % of lines and branches must be covered
 	$(RUN) -m pytest -n $(WORKERS) -m "not slow and not targets" --cov --cov-report=term
@@ -100,12 +100,18 @@ docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(DEV) ## Build the documentation into site/; a warning is an error
 	$(RUN) -m mkdocs build --strict --quiet
 
+# Whole, because mutmut would keep the verdicts of before on functions that did not change, whatever tests are new.
+mutants: $(DEV) ## Change the code that decides integers, one spot at a time, and tell what no test notices
+	rm -rf mutants
+	PATH="$(abspath $(VENV))/bin:$$PATH" $(VENV)/bin/mutmut run
+	$(RUN) tests/mutation_report.py
+
 format: $(DEV) ## Format the code and apply the safe fixes of the linter
 	$(RUN) -m ruff check --fix-only .
 	$(RUN) -m ruff format .
 
 clean: ## Remove caches, reports and build products; the environment stays
-	rm -rf build dist site htmlcov coverage.xml .coverage .coverage.* quickstart-output
+	rm -rf build dist site htmlcov coverage.xml .coverage .coverage.* quickstart-output mutants
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name '.venv*' -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 

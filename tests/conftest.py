@@ -13,6 +13,12 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest  # noqa: E402 -- after the environment is set
+from hypothesis import Phase, settings  # noqa: E402
+
+# For `make mutants`: the same few examples every time, and a failure is enough, however large.
+settings.register_profile(
+    "mutants", max_examples=8, derandomize=True, database=None, deadline=None, phases=(Phase.explicit, Phase.generate)
+)
 
 pytest.register_assert_rewrite(
     *("checks", "checks_input", "checks_program", "isolation", "split_decisions", "onnx_answers"),

@@ -20,9 +20,12 @@ MODES = st.sampled_from(["int4", "int8", "int16"])
 
 
 def examples(n):
-    """Return settings for n examples; a failure prints the blob that reproduces it."""
+    """Return settings for n examples, or the share of them that the profile asks for; a failure prints its blob."""
     ignored = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-    return settings(max_examples=n, deadline=None, print_blob=True, suppress_health_check=ignored)
+    share = settings.default.max_examples / settings.get_profile("default").max_examples
+    return settings(
+        max_examples=max(1, round(n * share)), deadline=None, print_blob=True, suppress_health_check=ignored
+    )
 
 
 def tree_children(rng, n_trees, n_nodes, n_leaves, dtype=np.int32):

@@ -191,6 +191,15 @@ def test_a_share_is_that_of_the_page(total, part):
     assert normalise(np.array([part]), np.array([total])).tolist() == [PAGE.share(part, total)]
 
 
+def test_shares_of_totals_of_every_size_are_those_of_the_page():
+    """Totals of every number of bits: what is dropped, the reciprocal, and where a half is rounded up."""
+    totals = {min(max(2**k + d, ONE), INT32_MAX) for k in range(15, 32) for d in (-1, 0, 1, 2 ** max(k - 3, 0))}
+    parts = np.unique(np.linspace(0, ONE, 200).astype(np.int64))
+    for total in sorted(totals):
+        found = normalise(parts, np.full_like(parts, total))
+        assert found.tolist() == [PAGE.share(part, total) for part in parts.tolist()]
+
+
 def test_the_sigmoid_is_that_of_the_page():
     """On both sides of the draw at zero, and at both ends."""
     scores = [*range(-3000, 3000), *range(-70000, 70000, 7), -INT32_MAX, INT32_MAX]

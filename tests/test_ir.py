@@ -167,7 +167,7 @@ REFUSED = [
     (TreeTable, {"root": i32(), "output": i32()}, "TreeTable holds no tree"),
     (TreeTable, {"value": np.empty((0, 1), np.float32)}, "TreeTable holds no tree"),
     # Structure: children out of range, loops, nodes shared or never reached.
-    (TreeTable, {"right": i32(2, -1)}, "a child points outside its 2 nodes and 3 leaves"),
+    (TreeTable, {"right": i32(2, -1)}, "TreeTable: a child points outside its 2 nodes and 3 leaves"),
     (TreeTable, {"left": i32(-4, -2)}, "a child points outside its 2 nodes and 3 leaves"),
     (TreeTable, {"root": i32(0, -4)}, "a child points outside its 2 nodes and 3 leaves"),
     (TreeTable, {"left": i32(-1, 0)}, "the left child of node [1] does not follow its parent"),
@@ -187,12 +187,18 @@ REFUSED = [
     (IntegerTreeTable, {"output": np.array([0, 2], np.uint8)}, "writes 1 columns past its 2 outputs"),
     (IntegerTreeTable, {"n_outputs": 0}, "IntegerTreeTable has no output"),
     (IntegerTreeTable, {"value": np.empty((0, 1), np.int8)}, "IntegerTreeTable holds no tree"),
-    (IntegerTreeTable, {"right": np.array([2, -1], np.int8)}, "a child points outside"),
+    (
+        IntegerTreeTable,
+        {"root": np.empty(0, np.int8), "output": np.empty(0, np.uint8)},
+        "IntegerTreeTable holds no tree; a model needs at least one",
+    ),
+    (IntegerTreeTable, {"right": np.array([2, -1], np.int8)}, "IntegerTreeTable: a child points outside"),
     (IntegerTreeTable, {"left": np.array([-1, 1], np.int8)}, "the left child of node [1] does not follow"),
     (IntegerTreeTable, {"left": np.array([1, -2], np.int8)}, "node [1] is reached"),
     (Dense, {"weight": np.ones((2, 2))}, "Dense.weight has dtype float64"),
     (Dense, {"weight": f32([1, np.inf], [3, 4])}, "Dense.weight holds NaN or infinity"),
     (Dense, {"weight": np.empty((2, 0), np.float32)}, "Dense.weight has shape (2, 0); no axis may be empty"),
+    (Dense, {"weight": np.empty((0, 2), np.float32)}, "Dense.weight has shape (0, 2); no axis may be empty"),
     (Dense, {"bias": f32(0)}, "Dense.bias has shape (1,); it must be (2,)"),
     (Dense, {"bias": f32(0, NAN)}, "Dense.bias holds NaN or infinity"),
     (Dense, {"activation": "tanh"}, "Dense.activation is 'tanh'; use 'identity' or 'relu'"),
@@ -201,6 +207,7 @@ REFUSED = [
     (Affine, {"offset": f32(), "scale": f32()}, "Affine has no column"),
     (IntegerDense, {"weight": i32([1, 2], [3, 4])}, "IntegerDense.weight has dtype int32"),
     (IntegerDense, {"weight": np.empty((0, 2), np.int8)}, "IntegerDense.weight has shape (0, 2)"),
+    (IntegerDense, {"weight": np.empty((2, 0), np.int8)}, "IntegerDense.weight has shape (2, 0); fill both axes"),
     (IntegerDense, {"bias": np.array([0, 0])}, "IntegerDense.bias has dtype int64"),
     (Requantize, {"shift_in": i32(0, 1)}, "Requantize.shift_in has dtype int32; use one of uint8"),
     (Requantize, {"multiplier": i32(1)}, "Requantize.multiplier has shape (1,); it must be (2,)"),
@@ -258,7 +265,11 @@ REFUSED = [
     (IntegerCombine, {"members": ()}, "IntegerCombine.members must be a tuple of one node or more"),
     (IntegerCombine, {"names": ("a", "b", "c")}, "IntegerCombine.names has 3 entries; give 2, or none"),
     (IntegerCombine, {"rule": ""}, "IntegerCombine.rule is ''"),
-    (IntegerCombine, {"weights": i32(16384, 16385)}, "use non-negative integers with a sum of 32768"),
+    (
+        IntegerCombine,
+        {"weights": i32(16384, 16385)},
+        "is [16384 16385]; use non-negative integers with a sum of 32768, or less by fewer steps than members",
+    ),
     (IntegerCombine, {"weights": i32(16384, 16382)}, "use non-negative integers with a sum of 32768"),
     (IntegerCombine, {"weights": i32(-1, 32769)}, "use non-negative integers with a sum of 32768"),
     (IntegerCombine, {"weights": np.array([16384, 16384])}, "IntegerCombine.weights has dtype int64"),
@@ -307,11 +318,16 @@ def test_limits_themselves_are_accepted():
     IntegerLog(floor=32768)
     Concat(members=(Link(kind="softmax"),))
     Requantize(**requantize(shift_in=np.array([30, 30], np.uint8), low=-(2**31), high=2**31 - 1))
+    Requantize(**requantize(low=5, high=5))
     IntegerCombine(**integer_combine(weights=i32(16384, 16383)))
     IntegerTreeTable(**integer_tree_table(default_left=np.empty(0, np.bool_)))
     TreeTable(**tree_table(threshold=np.array([-np.inf, np.inf])))
     thresholds = np.arange(65534, dtype=np.float32)
     Quantize(**quantize(start=i32(0, 0, 0, 65534), thresholds=thresholds))
+    narrow = {"narrow": np.array([False, False, True]), "start": i32(0, 0, 0, 255), "thresholds": f32(*range(255))}
+    Quantize(**quantize(**narrow))
+    largest = np.finfo(np.float32).max
+    Quantize(**quantize(thresholds=f32(-largest, largest)))
     # Thresholds start anew in each column, and one column's may lie below the last of the one before.
     Quantize(**quantize(scale=f32(1, 0, 0), start=i32(0, 0, 2, 4), thresholds=f32(5, 6, 1, 2)))
 
@@ -366,6 +382,16 @@ def test_nodes_are_frozen_and_compare_by_identity(kind):
         setattr(node, field, None)
     assert not hasattr(node, "__dict__")
     assert node != kind(**VALID[kind]())
+
+
+def test_codes_and_limits_of_wide_and_narrow_columns():
+    """Step 0 of a wide column is -32767, below which only a missing value lies; a narrow one holds 0 to 255."""
+    node = Quantize(**quantize())
+    assert node.is_rank().tolist() == [False, False, True]
+    assert (node.first_codes().dtype, node.first_codes().tolist()) == (np.int32, [-32767, 0, -32767])
+    low, high = node.limits()
+    assert low.dtype == high.dtype == np.int64
+    assert (low.tolist(), high.tolist()) == ([-32768, 0, -32768], [32767, 255, 32767])
 
 
 def test_descendants_and_bytes():

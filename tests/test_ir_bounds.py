@@ -97,6 +97,28 @@ def test_a_softmax_of_65536_scores_is_refused():
     assert (low.tolist(), high.tolist()) == ([0] * 65535, [32768] * 65535)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "reach"),
+    [
+        (-(2**30), 2**30 - 1, INT32_MAX),
+        (5, INT32_MAX, INT32_MAX),
+        (-INT32_MAX, -5, INT32_MAX),
+        (-(2**30), 2**30, 2**31),
+        (5, 2**31, 2**31),
+        (-(2**31), -5, 2**31),
+    ],
+)
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid"])
+def test_scores_of_a_link_differ_by_31_bits_at_most(kind, low, high, reach):
+    """From each other in a softmax, and from zero in a sigmoid, which takes their magnitude."""
+    node, low, high = IntegerLink(kind=kind), np.array([low, low]), np.array([high, high])
+    if reach > INT32_MAX:
+        with refuses(f"IntegerLink could reach {reach}, beyond 32 bits"):
+            output_bounds(node, low, high)
+    else:
+        assert output_bounds(node, low, high)[1].tolist() == [32768, 32768]
+
+
 def test_complement_takes_a_probability():
     """A score below 0 or above 32768 has no complement."""
     with refuses("complement gets -1..32768; it takes a Q15 probability, 0..32768"):
@@ -165,6 +187,14 @@ def test_bounds_of_trees_add_the_extremes_of_each_tree():
     """Two trees of 0..5 and 7..9 sum to 7..14: each reaches only its own leaves."""
     low, high = output_bounds(integer_trees([(0, 5), (9, 7)]), np.array([-32768]), np.array([32767]))
     assert (low.tolist(), high.tolist()) == ([7], [14])
+
+
+@pytest.mark.parametrize("rule", ["mean", "vote"])
+def test_bounds_of_a_combination_are_tight(rule):
+    """A member that is alone keeps its bounds to the last step; votes are probabilities."""
+    node = IntegerCombine(members=(requantize(2, low=-3, high=7),), weights=np.array([32768], np.int32), rule=rule)
+    low, high = output_bounds(node, np.full(2, -32768), np.full(2, 32767))
+    assert (low.tolist(), high.tolist()) == (([-3, -3], [7, 7]) if rule == "mean" else ([0, 0], [32768, 32768]))
 
 
 # ---------------------------------------------------------------- the proof holds

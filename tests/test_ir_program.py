@@ -73,9 +73,11 @@ def test_classes_are_one_plain_label_for_each_output(classes):
 
 
 def test_a_label_stands_once():
-    """Two equal labels could not be told apart."""
-    with refuses("Program.classes holds a label twice"):
-        classification(dense(1, 2), classes=np.array(["a", "a"]))
+    """Two equal labels could not be told apart, and neither could two that are NaN."""
+    for classes in (["a", "a"], [np.nan, np.nan]):
+        with refuses("Program.classes holds a label twice"):
+            classification(dense(1, 2), classes=np.array(classes))
+    classification(dense(1, 2), classes=np.array([np.nan, 0.0]))
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ from strategies import (
 )
 
 from ensemble_1d.ir import Combine, Dense
+from ensemble_1d.quantization.cuts import TreeUse
+from ensemble_1d.quantization.inputs import choose_codes
 from ensemble_1d.quantization.programs import quantize_program
 from ensemble_1d.runtime import run
 from ensemble_1d.runtime_integer import quantize
@@ -111,6 +113,104 @@ def test_infinite_thresholds_send_every_number_one_way(comparison):
         assert_same_decisions(program, done, np.concatenate([X, rows(FLOAT32_MAX, -FLOAT32_MAX)]))
 
 
+# ---------------------------------------------------------------- affine ranges
+
+NONE = np.empty(0, np.int64)
+
+
+def ranges(X, tables=(), network_features=NONE):
+    """Return start and width of the range of each affine code."""
+    uses = [TreeUse(table, table.feature.astype(np.int64)) for table in tables]
+    node = choose_codes(X, uses, network_features).node
+    assert not node.is_rank().any()
+    assert not node.narrow.any()
+    return node.offset.tolist(), (65534 / node.scale.astype(np.float64)).tolist()
+
+
+def test_a_range_holds_values_and_thresholds_with_room_on_either_side():
+    """A 64th of it for trees, the whole of it for a network; an infinite threshold does not count."""
+    X = np.column_stack([rows(-1, 3, 2), rows(10, 30, 20)])
+    tree = forest([5.0, -np.inf, 25.0, np.inf], "le", [0, 0, 1, 1])
+    offset, width = ranges(X, [tree])
+    np.testing.assert_allclose(offset, [-1 - 6 / 64, 10 - 20 / 64], rtol=1e-6)
+    np.testing.assert_allclose(width, [6 * 66 / 64, 20 * 66 / 64], rtol=1e-6)
+    offset, width = ranges(X, [tree], np.array([1]))
+    np.testing.assert_allclose(offset, [-1 - 6 / 64, 10 - 20], rtol=1e-6)
+    np.testing.assert_allclose(width, [6 * 66 / 64, 20 * 3], rtol=1e-6)
+
+
+def test_a_constant_has_a_range_that_float32_resolves():
+    """A 1024th of the constant, and 2**-100 around zero; values that are all missing count as zero."""
+    X = np.column_stack([rows(-1000, -1000), rows(0, 0), rows(NAN, NAN)])
+    offset, width = ranges(X)
+    room = 1 / 64
+    spans = [1000 / 1024, 2.0**-100, 2.0**-100]
+    np.testing.assert_allclose(offset, [-1000 - spans[0] * room, *(-span * room for span in spans[1:])], rtol=1e-6)
+    np.testing.assert_allclose(width, [span * (1 + 2 * room) for span in spans], rtol=1e-6)
+
+
+def test_a_range_starts_within_float32():
+    """Its room below the smallest number would lie beyond; no infinity is stored."""
+    offset, _ = ranges(rows(-FLOAT32_MAX, -FLOAT32_MAX / 2), (), np.array([0]))
+    assert offset == [-FLOAT32_MAX]
+
+
+@pytest.mark.parametrize(("ratio", "is_heavy"), [(15.0, False), (17.0, True)])
+@pytest.mark.parametrize("magnitude", [1e-3, 1e3])
+def test_a_tail_is_cut_off_where_it_stretches_the_range_of_a_network_16_times(ratio, is_heavy, magnitude):
+    """The outermost 0.1 % on either side then saturate; for trees alone, every value counts."""
+    column = np.linspace(magnitude, 2 * magnitude, 5001)
+    core = np.percentile(column.astype(np.float32).astype(np.float64), [0.1, 99.9])
+    column[-1] = core[0] + ratio * (core[1] - core[0])
+    X = np.column_stack([column, column, rows(*np.zeros(5001)).ravel(), np.linspace(0, 7, 5001)]).astype(np.float32)
+    low, high = float(X[:, 1].min()), float(X[:, 1].max())
+    offset, width = ranges(X, (), np.array([0]))
+    start, end = core if is_heavy else (low, high)
+    np.testing.assert_allclose([offset[0], width[0]], [2 * start - end, 3 * (end - start)], rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose([offset[1], width[1]], [low - (high - low) / 64, (high - low) * 66 / 64], rtol=1e-5)
+    np.testing.assert_allclose([offset[3], width[3]], [-7 / 64, 7 * 66 / 64], rtol=1e-5)
+
+
+def test_a_tail_of_exactly_16_times_is_kept():
+    """Only what stretches the range further than that is cut off."""
+    _, width = ranges(rows(*np.repeat([0.0, 1.0], 1000), 16.0), (), np.array([0]))
+    np.testing.assert_allclose(width, [48.0], rtol=1e-6)
+
+
+def test_codes_are_wide_unless_compact_ones_are_asked_for():
+    """A byte would be enough for this one split."""
+    X, use = rows(0, 1), TreeUse(forest([0.5], "le"), np.zeros(1, np.int64))
+    assert not choose_codes(X, [use], NONE).node.narrow.any()
+    assert choose_codes(X, [use], NONE, compact=True).node.narrow.all()
+
+
+def test_thresholds_in_a_tail_that_is_cut_off_do_not_stretch_the_range_again():
+    """The trees get ranks where they need them."""
+    column = np.append(np.linspace(0, 1, 5000), 1e6).astype(np.float32)[:, np.newaxis]
+    _, width = ranges(column, [forest([5e5], "le")], np.array([0]))
+    assert width[0] < 3.1
+
+
+def test_a_feature_of_one_value_and_outliers_keeps_its_range():
+    """Its inner values have no range that could be kept instead."""
+    X = rows(*np.zeros(5000), 8.0)
+    _, width = ranges(X, (), np.array([0]))
+    np.testing.assert_allclose(width, [24.0], rtol=1e-6)
+
+
+def test_members_read_their_own_parts_of_compact_codes():
+    """Three tables of one, two and three splits: columns and cuts are those of each, and none is inexact."""
+    tables = forest([0.5], "le"), forest([1.5, 0.5], "lt", [1, 0]), forest([2.5, 0.5, 1.5], "le", [1, 1, 0])
+    program = regression(Combine(members=tables, weights=np.full(3, 1 / 3), rule="mean"), n_features=2)
+    X = np.stack(np.meshgrid(range(4), range(4)), -1).reshape(-1, 2).astype(np.float32)
+    done = quantize_program(program, X, "int8", compact=True)
+    assert_same_decisions(program, done, X)
+    assert done.codes.node.narrow.all()
+    assert [len(each) for each in done.codes.column] == [len(each) for each in done.codes.cut] == [1, 2, 3]
+    assert {each.dtype.name for each in done.codes.cut} == {"int16"}
+    assert (done.codes.n_splits, done.codes.n_inexact_splits) == (6, 0)
+
+
 # ---------------------------------------------------------------- rank codes
 
 
@@ -150,6 +250,7 @@ def test_one_shared_code_gives_all_trees_of_that_comparison_the_rank():
     X = rows(0, np.nextafter(np.float32(0), INF), 1e6)
     done = quantize_program(regression(forest([5.0, 0.0, 5.0, -3.0], "le")), X, "int8")
     assert done.codes.node.thresholds.tolist() == [-3, 0, 5]
+    assert (done.codes.node.offset.tolist(), done.codes.node.scale.tolist()) == ([0], [0])
     assert quantize(done.codes.node, rows(-9, -3, -2, 0, 1, 5, 6)).ravel().tolist() == [
         code - 32767 for code in (0, 0, 1, 1, 2, 2, 3)
     ]
@@ -162,7 +263,7 @@ def test_both_comparisons_on_one_feature_have_ranks_of_their_own():
     X = rows(0, np.nextafter(np.float32(0), INF), np.nextafter(np.float32(0), -INF), 1e6)
     done = quantize_program(program, X, "int8")
     assert done.codes.node.feature.tolist() == [0, 0]
-    assert sorted(done.codes.node.strict.tolist()) == [False, True]
+    assert done.codes.node.strict.tolist() == [False, True]
     assert_same_decisions(program, done, X)
 
 
@@ -197,7 +298,9 @@ def test_more_thresholds_than_codes_are_counted_as_inexact():
     thresholds = np.arange(65535, dtype=np.float32)
     thresholds[0] = np.nextafter(np.float32(1e9), INF)
     X = rows(0.5, 1e9, thresholds[0])
-    done = quantize_program(regression(forest(thresholds, "lt")), X, "int8")
+    members = forest(thresholds, "lt"), forest([0.75], "lt")
+    program = regression(Combine(members=members, weights=np.array([0.5, 0.5]), rule="mean"))
+    done = quantize_program(program, X, "int8")
     assert not done.codes.node.is_rank().any()
     assert done.codes.n_inexact_splits == 1
     fewer = quantize_program(regression(forest(thresholds[:-1], "lt")), X, "int8")

@@ -65,3 +65,12 @@ def test_apportion_of_rows_and_of_equal_remainders():
     """Each row has the total; equal remainders favour the lower index, rounding noise or not."""
     assert apportion(np.array([[0.5, 0.5], [0.1 + 0.2, 0.7]]), 255).tolist() == [[128, 127], [77, 178]]
     assert apportion(np.array([0.1 + 0.2, 0.3, 0.4]), 5).tolist() == [2, 1, 2]
+
+
+def test_apportion_of_many_equal_remainders_favours_the_first():
+    """Of 400 shares of 1.5, the first 200 get one more after the 200 of 1.75: the total has no more left over."""
+    shares = np.tile([1.5, 1.25, 1.5, 1.75], (2, 200))
+    found = apportion(shares, 1200)
+    expected = 1 + (shares == 1.75) + ((shares == 1.5) & (np.cumsum(shares == 1.5, axis=1) <= 200))
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(found, expected)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from integer_strategies import float_rows, integer_programs, quantizer
 from oracle import float_row, tree_row
-from small_nodes import constants, stump
+from small_nodes import constants, integer_dense, integer_regression, integer_trees, requantize, stump
 from strategies import INF, NAN, SEEDS, examples, inputs, programs, tree_tables
 
 from ensemble_1d import runtime
@@ -31,7 +31,7 @@ from ensemble_1d.ir import (
 )
 from ensemble_1d.ir.fixed_point import EXP2_TABLE, LOG2_TABLE
 from ensemble_1d.runtime import combine_outputs, evaluate, leaves_of_rows, run, run_codes
-from ensemble_1d.runtime_integer import exp2_negative, link, log2_probability, normalise, quantize
+from ensemble_1d.runtime_integer import affine_step, exp2_negative, link, log2_probability, normalise, quantize
 
 ONE = 2**15
 
@@ -202,6 +202,20 @@ def test_run_applies_the_scale_to_the_integers(program, seed):
     np.testing.assert_array_equal(run(program, X), np.ldexp(found.astype(float), -last.fraction_bits))
 
 
+def test_a_code_counts_whole_steps():
+    """Rounded down, one on the step itself, 0 below the range and for what is no number, and the most beyond it."""
+    x, one = np.array([-1, 0, 0.5, 1, 1.5, 2, 99, INF, -INF, NAN], np.float32), np.float32(1)
+    found = affine_step(x, np.zeros(10, np.float32), np.full(10, one), np.float32(9))
+    assert found.dtype == np.int32
+    assert found.tolist() == [0, 0, 0, 1, 1, 2, 9, 9, 0, 0]
+
+
+def test_codes_are_of_float32_rows():
+    """A row in float64 counts as the nearest float32, as a device would get it: just below one is one."""
+    program = integer_regression(integer_dense([[1]], [0]))
+    assert run(program, np.array([[1 - 1e-12]])).item() == 1 - 32767
+
+
 @pytest.mark.parametrize(("narrow", "ends"), [(False, (-32767, 32767)), (True, (0, 255))])
 def test_input_codes_saturate_and_do_not_decrease(narrow, ends):
     """Codes rise with the value, from -32767 to 32767 or from 0 to 255, infinities included."""
@@ -211,6 +225,30 @@ def test_input_codes_saturate_and_do_not_decrease(narrow, ends):
     codes = quantize(node, x[:, np.newaxis]).ravel()
     assert (codes[0], codes[-1]) == ends
     assert (np.diff(codes.astype(int)) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        integer_dense([[3, -2]], [1]),
+        integer_trees([(0, 5)]),
+        requantize(2),
+        IntegerLink(kind="softmax"),
+        IntegerLog(floor=1),
+        IntegerCombine(members=(requantize(2),), weights=np.array([ONE], np.int32), rule="mean"),
+        IntegerCombine(members=(requantize(2),), weights=np.array([ONE], np.int32), rule="vote"),
+    ],
+    ids=lambda node: type(node).__name__,
+)
+def test_integer_nodes_give_integers_of_64_bits(node):
+    """No sum passes through a float, whatever comes next."""
+    assert evaluate(node, np.array([[1, 2]], np.int16)).dtype == np.int64
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "complement"])
+def test_links_of_one_column_give_integers_of_64_bits(kind):
+    """Both columns of the result."""
+    assert evaluate(IntegerLink(kind=kind), np.array([[1]], np.int16)).dtype == np.int64
 
 
 def test_run_codes_refuses_a_float_program():

@@ -73,7 +73,7 @@ def output_bounds(node: Node, low: npt.NDArray[np.int64], high: npt.NDArray[np.i
             if node.kind == "complement":
                 proper = int(low.min()) >= 0 and int(high.max()) <= 2**PROBABILITY_BITS
                 ensure(proper, f"complement gets {low.min()}..{high.max()}; it takes a Q15 probability, 0..32768")
-            _fits(np.array([high.max() - min(low.min(), 0), max(high.max(), 0) - low.min()]), "IntegerLink")
+            _fits(np.array([max(high.max(), 0) - min(low.min(), 0)]), "IntegerLink")
             if node.kind != "softmax":
                 return _probability_bounds(2)
             # Equal scores have a power of one each, and all powers are added up.
@@ -138,7 +138,7 @@ def _tree_bounds(table: IntegerTreeTable) -> Bounds:
     # One column at a time: memory for the leaves of all trees once, and `at` is fast on one axis alone.
     for column in range(width):
         value = table.value[:, column].astype(np.int64)[leaves]
-        smallest = np.full(n_trees, INT32_MAX, np.int64)
+        smallest = np.full_like(table.root, INT32_MAX, np.int64)
         largest = -smallest
         np.minimum.at(smallest, owners, value)
         np.maximum.at(largest, owners, value)

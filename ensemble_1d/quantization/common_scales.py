@@ -41,7 +41,7 @@ def value_scale(nodes: Sequence[Node], features: Features, X: npt.NDArray[np.flo
     tables = [step for steps, _ in averaged if len(steps) == 1 and isinstance(step := steps[0], TreeTable)]
     possible = max((abs(bound - center) for table in tables for bound in value_bounds(table)), default=0.0)
     # What no calibration row reached saturates, but never so early that steps would have to be coarser first.
-    reach = max(high / 2 - low / 2, possible * 2.0**-13, abs(center) * 2.0**-20, 2.0**-40)
+    reach = max(high / 2 - low / 2, possible * 2.0**-13, 2.0**-40)
     fraction_bits = math.floor(math.log2(_VALUE_HIGH / (2 * reach)))
     if center:
         fraction_bits = min(fraction_bits, math.floor(math.log2((INT32_MAX - 2 * _VALUE_HIGH) / abs(center))))

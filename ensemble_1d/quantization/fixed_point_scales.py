@@ -62,7 +62,7 @@ def rescale(scores: Scores, target: Reals, offset: Reals, low: int, high: int, *
     """
     magnitude = np.maximum(np.abs(scores.bounds[0]), np.abs(scores.bounds[1]))
     beyond = float((magnitude * np.abs(scores.scale) * target).max()) / _PRODUCT_HIGH
-    coarser = min(max(0, math.ceil(math.log2(beyond))), high.bit_length() - 1) if beyond > 1 else 0
+    coarser = min(math.ceil(math.log2(beyond)), high.bit_length() - 1) if beyond > 1 else 0
     if not coarser:
         return _rescale_once(scores, target, offset, low, high, is_common=is_common)
     limits = low >> coarser, high >> coarser
@@ -125,11 +125,9 @@ def apportion(shares: Reals, total: int) -> Integers:
         >>> apportion(np.array([1 / 3, 1 / 3, 1 / 3]), 16)
         array([6, 5, 5])
     """
-    shares = np.asarray(shares, np.float64)
     exact = shares / shares.sum(axis=-1, keepdims=True) * total
-    # A share such as 0.1 + 0.2 counts as 0.3: without it, rounding errors and not remainders would break ties.
-    floor = np.floor(exact + 1e-9)
-    missing = (total - floor.sum(axis=-1, keepdims=True)).astype(np.int64)
-    order = np.argsort(-np.round(exact - floor, 9), axis=-1, kind="stable")
-    rank = np.argsort(order, axis=-1, kind="stable")
-    return np.asarray(floor.astype(np.int64) + (rank < missing))
+    floor = np.floor(exact)
+    # A share such as 0.1 + 0.2 counts as 0.3: without rounding, errors and not remainders would break ties.
+    order = np.argsort(-np.round(exact - floor, 9), kind="stable")
+    missing = total - floor.sum(axis=-1, keepdims=True)
+    return np.asarray(floor.astype(np.int64) + (np.argsort(order) < missing))

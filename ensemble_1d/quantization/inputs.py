@@ -143,11 +143,10 @@ def _affine_quantizer(
     # A constant column still gets a range that float32 resolves.
     span = np.maximum.reduce([high - low, magnitude * 2.0**-10, np.full(n_features, 2.0**-100)])
     margin = np.where(is_network, _NETWORK_MARGIN, _TREE_MARGIN)
-    limit = float(np.finfo(np.float32).max)
     return Quantize(
         n_features=n_features,
         feature=np.arange(n_features, dtype=np.int32),
-        offset=np.clip(low - span * margin, -limit, limit).astype(np.float32),
+        offset=np.maximum(low - span * margin, np.finfo(np.float32).min).astype(np.float32),
         scale=(CODE_STEPS / (span * (1 + 2 * margin))).astype(np.float32),
         start=np.zeros(n_features + 1, np.int32),
         thresholds=np.empty(0, np.float32),

@@ -87,8 +87,7 @@ def leaf_table(table: TreeTable) -> tuple[Integers, Integers, npt.NDArray[np.boo
 
 def _check_distributions(table: TreeTable) -> None:
     """Refuse leaves of several values that are no votes: they would need a scale for each column."""
-    sums = table.value.sum(axis=1, dtype=np.float64)
-    votes = bool((table.value >= 0).all()) and np.allclose(sums, 1.0, atol=1e-6)
+    votes = bool((table.value >= 0).all()) and np.allclose(table.value.sum(axis=1), 1.0, atol=1e-6)
     if not (votes and table.average and not table.bias.any()):
         rule = "their leaves must be distributions (not negative, with a sum of one), averaged, without bias"
         raise UnsupportedModelError(f"trees with {table.value.shape[1]} values in a leaf have no integer form: {rule}")
