@@ -36,7 +36,8 @@ from ensemble_1d.members import (
     named_models,
     prefit_names,
 )
-from ensemble_1d.models.base import BaseModel, Floats32, Floats64, Task, restored_on_failure, undone_on_failure
+from ensemble_1d.models.base import BaseModel, Floats32, Floats64, Task
+from ensemble_1d.models.rollback import restored_on_failure, undone_on_failure
 from ensemble_1d.named_models_estimator import NamedModelsEstimator
 from ensemble_1d.out_of_fold import OutOfFold, Splits, fold_splits
 from ensemble_1d.progress import Progress

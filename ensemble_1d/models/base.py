@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from ensemble_1d.errors import InvalidInputError
 from ensemble_1d.ir import Node, Program
 from ensemble_1d.metrics import classification_metrics, regression_metrics
+from ensemble_1d.models.rollback import restored_on_failure
 from ensemble_1d.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -477,29 +478,6 @@ def _clear_errors() -> Iterator[None]:
             raise
         remedy = "encode text as numbers first, for example with sklearn.preprocessing.OrdinalEncoder"
         raise InvalidInputError(f"the data hold text ({error}); {remedy}") from error
-
-
-@contextmanager
-def restored_on_failure(model: BaseModel) -> Iterator[None]:
-    """Fit without what was learned before, and give it all back if fitting fails: there is never a mixture.
-
-    Fitting sets attributes and changes none in place, so a shallow copy holds the whole state.
-    """
-    with undone_on_failure(model):
-        kept = {name: value for name, value in vars(model).items() if name.startswith("_") or not name.endswith("_")}
-        model.__dict__ = kept
-        yield
-
-
-@contextmanager
-def undone_on_failure(model: BaseModel) -> Iterator[None]:
-    """Change a model, or leave it as it was if that fails."""
-    before = dict(vars(model))
-    try:
-        yield
-    except BaseException:
-        model.__dict__ = before
-        raise
 
 
 def _plain_labels(classes: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -8,9 +8,10 @@ import numpy.typing as npt
 from sklearn.utils import check_random_state
 
 from ensemble_1d.errors import InvalidInputError
-from ensemble_1d.models.base import BaseModel, Floats32, Floats64, restored_on_failure
+from ensemble_1d.models.base import BaseModel, Floats32, Floats64
 from ensemble_1d.models.hold_out import Rows, hold_out
 from ensemble_1d.models.parameters import check_parameters, is_integer, is_number
+from ensemble_1d.models.rollback import restored_on_failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

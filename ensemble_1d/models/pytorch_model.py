@@ -11,11 +11,12 @@ from joblib import effective_n_jobs
 from ensemble_1d._require import require
 from ensemble_1d.errors import InvalidInputError, MissingBackendError
 from ensemble_1d.ir import Affine, Chain, Dense, Link, Node
-from ensemble_1d.models.base import Floats32, Floats64, Task, restored_on_failure
+from ensemble_1d.models.base import Floats32, Floats64, Task
 from ensemble_1d.models.early_stopping import EarlyStoppingModel
 from ensemble_1d.models.hold_out import Rows
 from ensemble_1d.models.parameters import check_parameters, is_integer, is_number
 from ensemble_1d.models.pytorch_training import TrainedNetwork, TrainingOptions, TrainingTask, train
+from ensemble_1d.models.rollback import restored_on_failure
 from ensemble_1d.models.torch_threads import limited_threads
 
 if TYPE_CHECKING:
