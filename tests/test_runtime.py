@@ -210,6 +210,13 @@ def test_a_code_counts_whole_steps():
     assert found.tolist() == [0, 0, 0, 1, 1, 2, 9, 9, 0, 0]
 
 
+def test_integers_have_64_bits_even_where_they_are_the_codes():
+    """A program that hands a code on answers in int64, as every other does."""
+    program = integer_regression(Select(column=np.array([0], np.int32)))
+    found = run_codes(program, np.array([[-32767]], np.int16))
+    assert (found.dtype, found.tolist()) == (np.int64, [[-32767]])
+
+
 def test_codes_are_of_float32_rows():
     """A row in float64 counts as the nearest float32, as a device would get it: just below one is one."""
     program = integer_regression(integer_dense([[1]], [0]))
